@@ -1,1 +1,10 @@
+//! mqbench: benchmarks message brokers against each other.
+//!
+//! The modules read in the order in which a run happens, and each uses only what stands before it in
+//! this list: terminal, scenario, measure, engine, drivers, servers, plan, results, stats, report,
+//! processes, cli.
 
+pub mod drivers;
+pub mod engine;
+pub mod measure;
+pub mod scenario;

@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+pub use crate::engine::task::Order;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
 /// One client and the system that it speaks to.
@@ -99,18 +100,6 @@ pub struct Offer {
     pub settings: &'static [Setting],
     /// What a reader must know besides; empty where the names say it all.
     pub note: &'static str,
-}
-
-/// The order that is promised to a consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Order {
-    /// None.
-    None,
-    /// Messages of one publisher to one destination arrive as they were sent.
-    PerPublisher,
-    /// Messages of one publisher with one key arrive as they were sent.
-    PerKey,
 }
 
 /// Where a setting is made.

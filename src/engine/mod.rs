@@ -1,0 +1,12 @@
+//! One trial: schedule → outbox → publish loops → consume loops → inbox → drain.
+//!
+//! The engine owns time, sequence numbers, windows and records; drivers move bytes.
+
+pub mod inbox;
+pub mod ledger;
+pub mod outbox;
+pub mod pacing;
+pub mod payload;
+pub mod route;
+pub mod schedule;
+pub mod task;

@@ -1,0 +1,122 @@
+//! What a worker is told: one trial, whole, as a plain value.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::scenario::units;
+use crate::scenario::workload::{Delivery, Durability, Phases, Workload};
+
+/// The order that is promised to a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// None.
+    None,
+    /// Messages of one publisher to one destination arrive as they were sent.
+    PerPublisher,
+    /// Messages of one publisher with one key arrive as they were sent.
+    PerKey,
+}
+
+/// One trial.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Task {
+    /// Stamped into every message; messages of other runs are foreign.
+    pub run: u32,
+    /// Stamped into every message; messages of other trials are foreign.
+    pub trial: u16,
+    /// The run's id as it appears in the names of destinations.
+    pub run_id: String,
+    /// Everything random in the trial is drawn from it.
+    pub seed: u64,
+    /// Which driver runs it.
+    pub driver: String,
+    /// Where the broker answers; `None` where the driver needs no broker.
+    pub url: Option<String>,
+    /// Name to log in with.
+    pub user: Option<String>,
+    /// Goes from supervisor to worker through a pipe and nowhere else.
+    pub password: Option<String>,
+    /// Likewise.
+    pub token: Option<String>,
+    /// An existing destination to use instead of a fresh one.
+    pub destination: Option<String>,
+    /// The driver's options, every default filled in.
+    pub options: BTreeMap<String, Value>,
+    /// What the chosen offer gives.
+    pub delivery: Delivery,
+    /// What the chosen offer gives.
+    pub durability: Durability,
+    /// Whether publishers learn that the broker took responsibility.
+    pub acks: bool,
+    /// What order is promised.
+    pub order: Order,
+    /// What is asked.
+    pub workload: Workload,
+    /// How long.
+    pub phases: Phases,
+}
+
+impl Task {
+    /// A name for the destination with this number: the same for every publisher and consumer of the
+    /// trial, and for no other trial.
+    pub fn destination(&self, number: u32) -> String {
+        match &self.destination {
+            Some(existing) if self.workload.destinations == 1 => existing.clone(),
+            Some(existing) => format!("{existing}-{number}"),
+            None => format!("mqbench-{}-{}-{number}", self.run_id, self.trial),
+        }
+    }
+
+    /// The destinations that a consumer of a group reads: with more destinations than consumers each
+    /// reads several, with more consumers than destinations several share one.
+    pub fn destinations_of(&self, consumer: u32) -> Vec<u32> {
+        let (consumers, destinations) = (self.workload.consumers, self.workload.destinations);
+        if consumers >= destinations {
+            vec![consumer % destinations]
+        } else {
+            (consumer..destinations)
+                .step_by(consumers as usize)
+                .collect()
+        }
+    }
+
+    /// An option that is a word or text.
+    pub fn text(&self, option: &str) -> Option<&str> {
+        self.options.get(option)?.as_str()
+    }
+
+    /// An option that is a whole number.
+    pub fn count(&self, option: &str) -> Option<u64> {
+        self.options.get(option)?.as_u64()
+    }
+
+    /// An option that is `true` or `false`; off where it is left out.
+    pub fn flag(&self, option: &str) -> bool {
+        self.options
+            .get(option)
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    }
+
+    /// An option that is a time, written with its unit.
+    pub fn time(&self, option: &str) -> Option<Duration> {
+        units::duration::parse(self.text(option)?).ok()
+    }
+
+    /// An option that is a size, written with its unit, in bytes.
+    pub fn size(&self, option: &str) -> Option<u64> {
+        self.text(option)?.parse::<units::Size>().ok().map(|s| s.0)
+    }
+
+    /// An option that is a share: a number from 0 to 1, or a percentage.
+    pub fn fraction(&self, option: &str) -> Option<f64> {
+        let value = self.options.get(option)?;
+        value
+            .as_f64()
+            .or_else(|| value.as_str()?.parse::<units::Fraction>().ok().map(|f| f.0))
+    }
+}
