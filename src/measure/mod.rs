@@ -2,5 +2,11 @@
 
 pub mod clock;
 pub mod header;
+pub mod host;
 pub mod latency;
+pub mod percentile;
+mod proc;
+pub mod record;
+pub mod resources;
 pub mod sequences;
+pub mod verdict;

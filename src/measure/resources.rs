@@ -1,0 +1,594 @@
+//! What a trial cost, and what disturbed it: CPU time by party, memory, bytes written.
+//!
+//! The controller of a trial calls [`Watch::sample`] on its own tick, once a second; there is no thread
+//! here. A [`Usage`] is the difference of two readings, so one of a second and one of a whole measured
+//! part are the same thing.
+//!
+//! Where the figures come from decides how far they can be trusted:
+//!
+//! - *This process and the brokers*: the kernel's clock of each process, exact to the nanosecond.
+//! - *Foreign processes*: their own counters in `/proc`, which come from the same exact clock, cut to
+//!   ticks of 10 ms. Not `/proc/stat` minus what is known: the kernel fills that by looking at what runs
+//!   when a timer ticks, so it is a sample, and on processes that work for microseconds at a time (all
+//!   of ours) its error over a second is several percent, more than what it should detect.
+//! - *Unseen*: what `/proc/stat` counts beyond all processes that can be seen (those of other
+//!   containers, on a shared host). It has that sampling error, so it counts only where it exceeds it.
+//! - *Interrupts* are nobody's: sending over the loopback interface is handled in soft interrupts that no
+//!   process is charged for. They are caused by the very load being measured, so they are kept apart
+//!   and are never foreign. The same goes for threads of the kernel, which write back our data.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use super::proc::{self, Process, Totals};
+
+/// Threads of publishers are named with this prefix.
+pub const PUBLISHER_THREAD: &str = "pub-";
+/// Threads of consumers are named with this prefix.
+pub const CONSUMER_THREAD: &str = "con-";
+
+/// A measured part shorter than this is never called disturbed: a few ticks decide nothing.
+const LEAST_SECONDS: f64 = 1.0;
+/// Nor is one that lost no more than this many ticks.
+const LEAST_TICKS: f64 = 3.0;
+
+/// Whose processes are whose. Everything else is foreign.
+#[derive(Clone, Debug, Default)]
+pub struct Parties {
+    /// The process that started this one and the servers: with all that descends from it, it is ours.
+    pub supervisor: i32,
+    /// The leading process of each server under test.
+    pub brokers: Vec<i32>,
+    /// Where those servers keep their data, if that is on this machine.
+    pub data: Vec<PathBuf>,
+}
+
+/// Time of processors and memory between two readings. All times are in seconds of one processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Length of the reading.
+    pub seconds: f64,
+    /// What all processors together could have done, including what was taken away.
+    pub capacity_s: f64,
+    /// Unused.
+    pub idle_s: f64,
+    /// Taken by the hypervisor.
+    pub steal_s: f64,
+    /// In interrupts.
+    pub interrupts_s: f64,
+    /// In threads of the kernel.
+    pub kernel_s: f64,
+    /// In this process.
+    pub own_s: f64,
+    /// In this process's publisher threads.
+    pub publish_s: f64,
+    /// In this process's consumer threads.
+    pub consume_s: f64,
+    /// In the brokers under test and all their processes.
+    pub brokers_s: f64,
+    /// In the rest of this run: the supervisor and what else it started.
+    pub ours_s: f64,
+    /// In processes that have nothing to do with this run.
+    pub foreign_s: f64,
+    /// Counted by the kernel and found in no process; below zero where its sampling missed some.
+    pub unseen_s: f64,
+    /// Memory of this process at the end.
+    pub rss_bytes: u64,
+    /// The most memory that this process had since it started.
+    pub rss_peak_bytes: u64,
+    /// Memory of the brokers at the end.
+    pub brokers_rss_bytes: u64,
+    /// The most memory that the brokers had since the measured part began.
+    pub brokers_rss_peak_bytes: u64,
+    /// Bytes that the brokers caused to be written to storage.
+    pub brokers_written_bytes: u64,
+    /// Bytes that the brokers' data occupied on disk at the end; only read for a whole measured part.
+    pub brokers_disk_bytes: u64,
+}
+
+/// What took the CPU away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The hypervisor, for other machines.
+    Steal,
+    /// Processes outside the run.
+    Foreign,
+}
+
+/// A measured part that others disturbed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Disturbance {
+    /// What took more.
+    pub cause: Cause,
+    /// Which share of all CPU time, from 0 to 1.
+    pub share: f64,
+}
+
+impl Usage {
+    /// Adds the usage of another worker, or of a part that followed.
+    pub fn merge(&mut self, other: &Usage) {
+        self.seconds += other.seconds;
+        self.capacity_s += other.capacity_s;
+        self.idle_s += other.idle_s;
+        self.steal_s += other.steal_s;
+        self.interrupts_s += other.interrupts_s;
+        self.kernel_s += other.kernel_s;
+        self.own_s += other.own_s;
+        self.publish_s += other.publish_s;
+        self.consume_s += other.consume_s;
+        self.brokers_s += other.brokers_s;
+        self.ours_s += other.ours_s;
+        self.foreign_s += other.foreign_s;
+        self.unseen_s += other.unseen_s;
+        self.rss_bytes += other.rss_bytes;
+        self.rss_peak_bytes += other.rss_peak_bytes;
+        self.brokers_rss_bytes += other.brokers_rss_bytes;
+        self.brokers_rss_peak_bytes += other.brokers_rss_peak_bytes;
+        self.brokers_written_bytes += other.brokers_written_bytes;
+        self.brokers_disk_bytes += other.brokers_disk_bytes;
+    }
+
+    /// Which share of all CPU time `seconds` of it are.
+    pub fn share(&self, seconds: f64) -> f64 {
+        if self.capacity_s > 0.0 {
+            seconds / self.capacity_s
+        } else {
+            0.0
+        }
+    }
+
+    /// CPU time of processes outside the run, with what is certain of the unseen.
+    pub fn outside_s(&self) -> f64 {
+        self.foreign_s + (self.unseen_s - self.sampling_error_s()).max(0.0)
+    }
+
+    /// Three standard deviations of the kernel's busy time: it counts ticks that found a processor
+    /// busy, so it is binomial.
+    fn sampling_error_s(&self) -> f64 {
+        let busy = 1.0 - self.share(self.idle_s).clamp(0.0, 1.0);
+        let ticks = self.capacity_s * proc::ticks_per_second();
+        3.0 * (ticks * busy * (1.0 - busy)).sqrt() / proc::ticks_per_second()
+    }
+
+    /// Whether others took more than the share `limit` of all CPU time, and which of them more.
+    pub fn disturbed(&self, limit: f64) -> Option<Disturbance> {
+        let least = (limit * self.capacity_s).max(LEAST_TICKS / proc::ticks_per_second());
+        let (cause, taken) = match self.steal_s >= self.outside_s() {
+            true => (Cause::Steal, self.steal_s),
+            false => (Cause::Foreign, self.outside_s()),
+        };
+        (self.seconds >= LEAST_SECONDS && taken > least).then(|| Disturbance {
+            cause,
+            share: self.share(taken),
+        })
+    }
+}
+
+/// The usage of one second of a trial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When it ended, on the trial's clock.
+    pub at_ns: u64,
+    /// What was used since the sample before.
+    pub usage: Usage,
+}
+
+/// Reads the usage of a trial, by the second and as a whole.
+#[derive(Debug)]
+pub struct Watch {
+    parties: Parties,
+    began: Reading,
+    last: Reading,
+}
+
+impl Watch {
+    /// Starts to watch, and counts from now.
+    pub fn new(parties: Parties) -> Watch {
+        let now = Reading::take(&parties);
+        Watch {
+            parties,
+            began: now.clone(),
+            last: now,
+        }
+    }
+
+    /// The measured part begins now.
+    pub fn begin(&mut self) {
+        for pid in &self.last.brokers {
+            proc::reset_peak(*pid);
+        }
+        self.began = Reading::take(&self.parties);
+        self.last = self.began.clone();
+    }
+
+    /// What was used since the sample before, or since the measured part began.
+    pub fn sample(&mut self, at_ns: u64) -> Sample {
+        let now = Reading::take(&self.parties);
+        let usage = now.since(&self.last);
+        self.last = now;
+        Sample { at_ns, usage }
+    }
+
+    /// What was used since the measured part began. Threads that are to be in it must still run.
+    pub fn usage(&self) -> Usage {
+        let data = &self.parties.data;
+        Usage {
+            brokers_disk_bytes: data.iter().map(|folder| proc::disk_bytes(folder)).sum(),
+            ..Reading::take(&self.parties).since(&self.began)
+        }
+    }
+}
+
+/// To whom a process belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Party {
+    Own,
+    Broker,
+    Ours,
+    Kernel,
+    Foreign,
+}
+
+/// CPU seconds of a process when it was read.
+#[derive(Clone, Copy, Debug)]
+struct Spent {
+    party: Party,
+    cpu: f64,
+    waited: f64,
+}
+
+/// Names a process for good: its number and when it started.
+type Identity = (i32, u64);
+
+/// All counters at one instant.
+#[derive(Clone, Debug)]
+struct Reading {
+    at: Instant,
+    totals: Totals,
+    spent: HashMap<Identity, Spent>,
+    threads: HashMap<i32, (String, u64)>,
+    memory: proc::Memory,
+    brokers: Vec<i32>,
+    brokers_memory: proc::Memory,
+    brokers_written: u64,
+}
+
+impl Reading {
+    fn take(parties: &Parties) -> Reading {
+        let own = std::process::id() as i32;
+        let ticks = proc::ticks_per_second();
+        let all = proc::processes();
+        let of_brokers = proc::family(&all, &parties.brokers);
+        let ours = descendants(&all, parties.supervisor);
+        let spent = all.iter().map(|process| {
+            let party = if process.pid == own {
+                Party::Own
+            } else if of_brokers.contains(&process.pid) {
+                Party::Broker
+            } else if ours.contains(&process.pid) {
+                Party::Ours
+            } else if process.kernel {
+                Party::Kernel
+            } else {
+                Party::Foreign
+            };
+            let coarse = process.cpu_ticks as f64 / ticks;
+            let cpu = match party {
+                Party::Own | Party::Broker => {
+                    proc::cpu_time(process.pid).map_or(coarse, |time| time.as_secs_f64())
+                }
+                _ => coarse,
+            };
+            let waited = process.waited_ticks as f64 / ticks;
+            let identity = (process.pid, process.start);
+            (identity, Spent { party, cpu, waited })
+        });
+        let spent = spent.collect();
+        let brokers: Vec<i32> = of_brokers.into_iter().collect();
+        let mut brokers_memory = proc::Memory::default();
+        for memory in brokers.iter().filter_map(|pid| proc::memory(*pid)) {
+            brokers_memory.resident += memory.resident;
+            brokers_memory.peak += memory.peak;
+        }
+        let threads = proc::own_threads().into_iter();
+        Reading {
+            at: Instant::now(),
+            totals: proc::totals(),
+            spent,
+            threads: threads.map(|(tid, name, ran)| (tid, (name, ran))).collect(),
+            memory: proc::memory(own).unwrap_or_default(),
+            brokers_written: brokers.iter().filter_map(|pid| proc::written(*pid)).sum(),
+            brokers,
+            brokers_memory,
+        }
+    }
+
+    fn since(&self, earlier: &Reading) -> Usage {
+        let ticks = proc::ticks_per_second();
+        let totals = self.totals.since(&earlier.totals);
+        let seconds_of = |count: u64| count as f64 / ticks;
+        let by = |party| spent_by(party, &earlier.spent, &self.spent);
+        let mut usage = Usage {
+            seconds: (self.at - earlier.at).as_secs_f64(),
+            capacity_s: seconds_of(totals.all()),
+            idle_s: seconds_of(totals.idle),
+            steal_s: seconds_of(totals.steal),
+            interrupts_s: seconds_of(totals.interrupts),
+            kernel_s: by(Party::Kernel),
+            own_s: by(Party::Own),
+            publish_s: self.role(earlier, PUBLISHER_THREAD),
+            consume_s: self.role(earlier, CONSUMER_THREAD),
+            brokers_s: by(Party::Broker),
+            ours_s: by(Party::Ours),
+            foreign_s: by(Party::Foreign),
+            unseen_s: 0.0,
+            rss_bytes: self.memory.resident,
+            rss_peak_bytes: self.memory.peak,
+            brokers_rss_bytes: self.brokers_memory.resident,
+            brokers_rss_peak_bytes: self.brokers_memory.peak,
+            brokers_written_bytes: self.brokers_written.saturating_sub(earlier.brokers_written),
+            brokers_disk_bytes: 0,
+        };
+        let seen = usage.kernel_s + usage.own_s + usage.brokers_s + usage.ours_s + usage.foreign_s;
+        usage.unseen_s = seconds_of(totals.busy) - seen;
+        usage
+    }
+
+    /// CPU seconds of the threads whose names start with `prefix`.
+    fn role(&self, earlier: &Reading, prefix: &str) -> f64 {
+        let threads = self
+            .threads
+            .iter()
+            .filter(|(_, (name, _))| name.starts_with(prefix));
+        let nanoseconds: u64 = threads
+            .map(|(tid, (_, ran))| {
+                let before = earlier.threads.get(tid).map_or(0, |(_, ran)| *ran);
+                ran.saturating_sub(before)
+            })
+            .sum();
+        nanoseconds as f64 / 1e9
+    }
+}
+
+/// Everything that descends from a process, with itself. Unlike [`proc::family`] this leaves out its
+/// group and session: the shell pipeline that a run is part of is not the run.
+fn descendants(all: &[Process], ancestor: i32) -> Vec<i32> {
+    let mut found = vec![ancestor];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(all.iter().filter(|p| p.parent == parent).map(|p| p.pid));
+        next += 1;
+    }
+    found
+}
+
+/// CPU seconds that the processes of a party spent between two readings.
+///
+/// Time of a process that ended in between is in its parent's waited time, together with what it had
+/// spent before the earlier reading, which is therefore taken off again. Where a parent never waits,
+/// there is nothing to take it off from: hence the floor at zero, on that part alone.
+fn spent_by(
+    party: Party,
+    before: &HashMap<Identity, Spent>,
+    after: &HashMap<Identity, Spent>,
+) -> f64 {
+    let mut running = 0.0;
+    let mut waited = 0.0;
+    for (identity, now) in after.iter().filter(|(_, spent)| spent.party == party) {
+        let then = before.get(identity);
+        running += now.cpu - then.map_or(0.0, |spent| spent.cpu);
+        waited += now.waited - then.map_or(0.0, |spent| spent.waited);
+    }
+    for (_, ended) in before
+        .iter()
+        .filter(|(identity, spent)| spent.party == party && !after.contains_key(identity))
+    {
+        waited -= ended.cpu + ended.waited;
+    }
+    running.max(0.0) + waited.max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten seconds of two cores, half idle.
+    fn usage() -> Usage {
+        Usage {
+            seconds: 10.0,
+            capacity_s: 20.0,
+            idle_s: 10.0,
+            ..Usage::default()
+        }
+    }
+
+    #[test]
+    fn a_quiet_part_is_not_disturbed() {
+        assert_eq!(usage().disturbed(0.02), None);
+    }
+
+    #[test]
+    fn what_took_more_is_named_with_its_share_of_all_processors() {
+        let both = Usage {
+            steal_s: 2.0,
+            foreign_s: 1.0,
+            ..usage()
+        };
+        let found = both.disturbed(0.02).unwrap();
+        assert_eq!(found.cause, Cause::Steal);
+        assert!((found.share - 0.1).abs() < 1e-9);
+        let foreign = Usage {
+            steal_s: 0.1,
+            foreign_s: 1.0,
+            ..usage()
+        };
+        assert_eq!(foreign.disturbed(0.02).unwrap().cause, Cause::Foreign);
+        assert_eq!(foreign.disturbed(0.06), None);
+    }
+
+    #[test]
+    fn a_short_part_or_a_few_ticks_are_never_called_disturbed() {
+        let short = Usage {
+            seconds: 0.9,
+            capacity_s: 1.8,
+            idle_s: 0.5,
+            steal_s: 0.9,
+            ..usage()
+        };
+        assert_eq!(short.disturbed(0.02), None);
+        let ticks = Usage {
+            seconds: 1.0,
+            capacity_s: 1.0,
+            idle_s: 0.9,
+            steal_s: 0.03,
+            ..usage()
+        };
+        assert_eq!(ticks.disturbed(0.02), None);
+        let more = Usage {
+            steal_s: 0.04,
+            ..ticks
+        };
+        assert!(more.disturbed(0.02).is_some());
+    }
+
+    #[test]
+    fn the_unseen_counts_only_beyond_the_error_of_the_kernels_sampling() {
+        // 2,000 ticks, half of them busy: three standard deviations are 67 ticks.
+        let within = Usage {
+            unseen_s: 0.66,
+            ..usage()
+        };
+        assert_eq!(within.outside_s(), 0.0);
+        let beyond = Usage {
+            unseen_s: 2.0,
+            ..usage()
+        };
+        assert!((beyond.outside_s() - 1.33).abs() < 0.01);
+        assert_eq!(beyond.disturbed(0.02).unwrap().cause, Cause::Foreign);
+        let missed = Usage {
+            unseen_s: -3.0,
+            foreign_s: 0.5,
+            ..usage()
+        };
+        assert_eq!(missed.outside_s(), 0.5);
+    }
+
+    #[test]
+    fn interrupts_and_kernel_threads_are_nobodys() {
+        let loopback = Usage {
+            interrupts_s: 5.0,
+            kernel_s: 5.0,
+            ..usage()
+        };
+        assert_eq!(loopback.disturbed(0.02), None);
+    }
+
+    #[test]
+    fn two_parts_add_up() {
+        let mut sum = Usage {
+            own_s: 1.0,
+            brokers_rss_bytes: 5,
+            ..usage()
+        };
+        sum.merge(&Usage {
+            own_s: 0.5,
+            brokers_rss_bytes: 6,
+            ..usage()
+        });
+        assert_eq!(
+            (sum.seconds, sum.own_s, sum.brokers_rss_bytes),
+            (20.0, 1.5, 11)
+        );
+    }
+
+    fn spent(party: Party, cpu: f64, waited: f64) -> Spent {
+        Spent { party, cpu, waited }
+    }
+
+    #[test]
+    fn a_process_that_ends_is_counted_once_and_only_for_the_time_in_between() {
+        let shell = (1, 1);
+        let compiler = (2, 2);
+        let before = HashMap::from([
+            (shell, spent(Party::Foreign, 1.0, 5.0)),
+            (compiler, spent(Party::Foreign, 60.0, 0.0)),
+        ]);
+        // It ran for 3 more seconds, ended and was waited for; another came and went unread: 2 s.
+        let after = HashMap::from([(shell, spent(Party::Foreign, 1.5, 5.0 + 63.0 + 2.0))]);
+        assert!((spent_by(Party::Foreign, &before, &after) - 5.5).abs() < 1e-9);
+        assert_eq!(spent_by(Party::Broker, &before, &after), 0.0);
+    }
+
+    #[test]
+    fn a_process_that_nobody_waits_for_hides_no_other() {
+        let before = HashMap::from([
+            ((1, 1), spent(Party::Foreign, 1.0, 0.0)),
+            ((2, 2), spent(Party::Foreign, 60.0, 0.0)),
+        ]);
+        let after = HashMap::from([
+            ((1, 1), spent(Party::Foreign, 4.0, 0.0)),
+            // The number of the ended one is in use again: another start, another process.
+            ((2, 9), spent(Party::Foreign, 0.5, 0.0)),
+        ]);
+        assert!((spent_by(Party::Foreign, &before, &after) - 3.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn descendants_leave_out_the_rest_of_the_pipeline() {
+        let process = |pid, parent| {
+            let stat = format!("{pid} (x) S {parent} 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0");
+            proc::parse_process(&stat).unwrap()
+        };
+        let all = [
+            process(1, 0),
+            process(7, 1),
+            process(8, 7),
+            process(9, 8),
+            process(10, 1),
+        ];
+        assert_eq!(descendants(&all, 7), [7, 8, 9]);
+    }
+
+    #[test]
+    fn work_of_this_process_and_of_its_publishers_is_seen() {
+        let parties = Parties {
+            supervisor: std::process::id() as i32,
+            ..Parties::default()
+        };
+        let mut watch = Watch::new(parties);
+        watch.begin();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        let (told, working) = std::sync::mpsc::channel();
+        let publisher = std::thread::Builder::new()
+            .name(format!("{PUBLISHER_THREAD}0"))
+            .spawn(move || {
+                let began = proc::cpu_time(std::process::id() as i32).unwrap();
+                let enough = std::time::Duration::from_millis(50);
+                while proc::cpu_time(std::process::id() as i32).unwrap() - began < enough {
+                    std::hint::spin_loop();
+                }
+                told.send(()).unwrap();
+                let _ = wait.recv();
+            })
+            .unwrap();
+        working.recv().unwrap();
+        let sample = watch.sample(7);
+        let usage = watch.usage();
+        drop(done);
+        publisher.join().unwrap();
+        assert_eq!(sample.at_ns, 7);
+        assert!(usage.own_s >= 0.05, "{usage:?}");
+        assert!(
+            usage.publish_s > 0.0 && usage.publish_s <= usage.own_s,
+            "{usage:?}"
+        );
+        assert!(usage.own_s >= sample.usage.own_s && usage.rss_bytes > 0);
+        let text = serde_json::to_string(&sample).unwrap();
+        assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), sample);
+    }
+}
