@@ -2,6 +2,8 @@
 //!
 //! The engine owns time, sequence numbers, windows and records; drivers move bytes.
 
+pub mod contract;
+pub mod controller;
 pub mod inbox;
 pub mod ledger;
 pub mod outbox;
@@ -9,4 +11,5 @@ pub mod pacing;
 pub mod payload;
 pub mod route;
 pub mod schedule;
+pub mod simulation;
 pub mod task;

@@ -59,6 +59,11 @@ impl Token {
         })
     }
 
+    /// Whether the message belongs to the measured part.
+    pub fn is_measured(&self) -> bool {
+        self.measured
+    }
+
     /// The publisher's sequence: 0, 1, 2, …
     pub fn sequence(&self) -> u64 {
         self.sequence

@@ -1,0 +1,378 @@
+//! Watches over a trial: when its parts begin and end, what is written down each second, and the
+//! record at the end. The same for the real and the simulated clock: whoever runs it asks `step` what
+//! to wait for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::ledger::{Ledger, lock};
+use crate::measure::latency::Kind;
+use crate::measure::record::{Audit, Rates, Record, Second};
+use crate::measure::resources::{Sample, Usage};
+use crate::measure::verdict::slope;
+use crate::scenario::workload::{Load, Measure};
+
+const SECOND: u64 = 1_000_000_000;
+/// How often the backlog is looked at, nanoseconds.
+const LOOK: u64 = 100_000_000;
+/// How often the drain looks whether everything is in, nanoseconds.
+const DRAIN_LOOK: u64 = 1_000_000;
+/// A drain at whose limit the last receipt is younger than this was cut off, nanoseconds.
+const STILL_COMING: u64 = 500_000_000;
+/// The most samples of the backlog that are kept; beyond it, every other one goes. So a run of any
+/// length needs the same memory.
+const SAMPLES: usize = 16_384;
+
+/// In which part a trial is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Load that is not measured.
+    WarmUp,
+    /// Load that is.
+    Measuring,
+    /// Waiting for what is still on its way.
+    Draining,
+    /// Over.
+    Over,
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Come back at this instant, nanoseconds.
+    Until(u64),
+    /// The trial is over.
+    Done,
+}
+
+/// Counts at an instant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    at: u64,
+    sent: u64,
+    released: u64,
+    copies: u64,
+    bytes: u64,
+}
+
+/// Watches over one trial.
+#[derive(Debug)]
+pub struct Controller {
+    ledger: Arc<Ledger>,
+    part: Part,
+    /// Start and end of the measured part, as seen.
+    from: Option<Counts>,
+    to: Option<Counts>,
+    next_look: u64,
+    next_second: u64,
+    last_second: Counts,
+    series: Vec<Second>,
+    /// Instant and backlog.
+    backlog: Vec<(u64, u64)>,
+    keep_every: u32,
+    looks: u32,
+    drain_until: u64,
+    drain_from: u64,
+    drain_cut: bool,
+}
+
+impl Controller {
+    /// Takes over; the load has begun.
+    pub fn new(ledger: &Arc<Ledger>) -> Controller {
+        let start = ledger.timeline.start();
+        Controller {
+            ledger: Arc::clone(ledger),
+            part: Part::WarmUp,
+            from: None,
+            to: None,
+            next_look: start + LOOK,
+            next_second: start + SECOND,
+            last_second: Counts {
+                at: start,
+                ..Counts::default()
+            },
+            series: Vec::new(),
+            backlog: Vec::new(),
+            keep_every: 1,
+            looks: 0,
+            drain_until: u64::MAX,
+            drain_from: 0,
+            drain_cut: false,
+        }
+    }
+
+    /// In which part the trial is.
+    pub fn part(&self) -> Part {
+        self.part
+    }
+
+    /// The seconds so far.
+    pub fn series(&self) -> &[Second] {
+        &self.series
+    }
+
+    /// Whether a second ends now: then the resources are to be sampled and given to `step`.
+    pub fn wants_sample(&self, now: u64) -> bool {
+        now >= self.next_second
+    }
+
+    /// Does what is due now and says what to wait for.
+    pub fn step(&mut self, now: u64, sample: Option<&Sample>) -> Step {
+        let timeline = &self.ledger.timeline;
+        let (from, to) = (timeline.measured_from(), timeline.measured_to());
+        for group in &self.ledger.groups {
+            group.settle();
+        }
+        if self.from.is_none() && now >= from {
+            self.from = Some(self.count(now));
+            self.part = Part::Measuring;
+        }
+        let sent_all = self.ledger.all_sent();
+        if self.to.is_none() && (now >= to || sent_all) {
+            self.to = Some(self.count(now));
+        }
+        if now >= self.next_look {
+            self.look(now);
+            self.next_look += LOOK * (1 + (now - self.next_look) / LOOK);
+        }
+        if now >= self.next_second {
+            self.end_second(now, sample);
+            self.next_second += SECOND * (1 + (now - self.next_second) / SECOND);
+        }
+        if sent_all && self.part != Part::Draining {
+            self.part = Part::Draining;
+            self.drain_from = now;
+            self.drain_until = now + self.ledger.task.phases.drain.as_nanos() as u64;
+        }
+        if self.part == Part::Draining {
+            if self.ledger.all_received() && self.ledger.all_resolved() {
+                self.part = Part::Over;
+                return Step::Done;
+            }
+            if now >= self.drain_until {
+                let last = self.ledger.groups.iter().map(|g| g.last_received()).max();
+                self.drain_cut = last.is_some_and(|last| last + STILL_COMING > now);
+                self.part = Part::Over;
+                return Step::Done;
+            }
+        }
+        let mut until = self.next_look.min(self.next_second);
+        if self.from.is_none() {
+            until = until.min(from);
+        }
+        if self.to.is_none() {
+            until = until.min(to);
+        }
+        if self.part == Part::Draining || now >= to {
+            until = until.min(now + DRAIN_LOOK);
+        }
+        Step::Until(until)
+    }
+
+    fn count(&self, now: u64) -> Counts {
+        let groups = &self.ledger.groups;
+        Counts {
+            at: now,
+            sent: self.ledger.sent(),
+            released: self.ledger.released(),
+            copies: groups.iter().map(|g| g.copies()).sum(),
+            bytes: groups.iter().map(|g| g.bytes()).sum(),
+        }
+    }
+
+    /// Messages on their way: sent and not yet received by the slowest group.
+    fn backlog_now(&self) -> u64 {
+        let sent = self.ledger.sent();
+        if !self.ledger.groups.is_empty() {
+            sent.saturating_sub(self.ledger.received_by_slowest())
+        } else if self.ledger.task.acks {
+            sent.saturating_sub(self.ledger.released())
+        } else {
+            0
+        }
+    }
+
+    fn look(&mut self, now: u64) {
+        self.looks += 1;
+        if self.part != Part::Measuring || !self.looks.is_multiple_of(self.keep_every) {
+            return;
+        }
+        self.backlog.push((now, self.backlog_now()));
+        if self.backlog.len() >= SAMPLES {
+            let mut keep = false;
+            self.backlog.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.keep_every *= 2;
+        }
+    }
+
+    fn end_second(&mut self, now: u64, sample: Option<&Sample>) {
+        let counts = self.count(now);
+        let latencies = self.ledger.end_second();
+        let measured = self.ledger.timeline.measured_from();
+        let three = |kinds: [Kind; 2]| {
+            let latency = kinds.iter().find_map(|kind| latencies.get(kind))?;
+            Some([latency.quantile(0.5), latency.quantile(0.99), latency.max()])
+        };
+        let usage = sample.map(|s| s.usage.clone()).unwrap_or_default();
+        let cores = |seconds: f64| seconds / usage.seconds.max(1e-9);
+        let before = self.last_second;
+        self.series.push(Second {
+            at: (now as f64 - measured as f64) / SECOND as f64,
+            sent: counts.sent - before.sent,
+            resolved: counts.released - before.released,
+            received: counts.copies - before.copies,
+            backlog: self.backlog_now(),
+            latency: three([Kind::EndToEnd, Kind::Transit]),
+            publish: three([Kind::Publish, Kind::Service]),
+            lateness: three([Kind::Lateness, Kind::Lateness]),
+            steal: usage.share(usage.steal_s),
+            foreign: usage.share(usage.foreign_s),
+            cores: [
+                cores(usage.publish_s),
+                cores(usage.consume_s),
+                cores(usage.brokers_s),
+            ],
+            rss: [usage.rss_bytes, usage.brokers_rss_bytes],
+        });
+        self.last_second = counts;
+    }
+
+    /// Closes the books. `now` is the end of the trial, whether it came to it or was cut short.
+    pub fn finish(mut self, now: u64, usage: Usage) -> Record {
+        for group in &self.ledger.groups {
+            group.settle();
+        }
+        if now > self.last_second.at + SECOND / 10 {
+            self.end_second(now, None);
+        }
+        let end = self.to.unwrap_or_else(|| self.count(now));
+        let audit = audit(&self.ledger);
+        let rates = self.rates(&audit, end);
+        let second_half = &self.backlog[self.backlog.len() / 2..];
+        let open_loop = !matches!(self.ledger.task.workload.load, Load::Max);
+        Record {
+            audit,
+            latencies: self.ledger.latencies(),
+            rates: rates.0,
+            seconds: rates.1,
+            drain_seconds: if self.drain_from > 0 {
+                (now - self.drain_from) as f64 / SECOND as f64
+            } else {
+                0.0
+            },
+            drain_cut: self.drain_cut,
+            backlog_slope: if open_loop { slope(second_half) } else { None },
+            usage,
+            reasons: reasons(&self.ledger),
+            series: self.series,
+            ..Record::default()
+        }
+    }
+
+    /// Per second of the measured part, and its length in seconds.
+    fn rates(&self, audit: &Audit, end: Counts) -> (Rates, f64) {
+        let from = self.from.unwrap_or(end);
+        let task = &self.ledger.task;
+        let last = self
+            .ledger
+            .groups
+            .iter()
+            .map(|g| g.last_received())
+            .max()
+            .unwrap_or(0);
+        let by_count = matches!(task.phases.measure, Measure::Count(_));
+        // A part that ends by count ends for the consumers when the last message is in.
+        let (received_end, copies, bytes) = if by_count && last > from.at {
+            let all = self.count(last);
+            (last, all.copies - from.copies, all.bytes - from.bytes)
+        } else {
+            (end.at, end.copies - from.copies, end.bytes - from.bytes)
+        };
+        let seconds = |to: u64| (to.saturating_sub(from.at) as f64 / SECOND as f64).max(1e-9);
+        let sending = match self.ledger.timeline.measured_to() {
+            // Sending may go on for a moment of grace; what was sent then was due before.
+            to if to < u64::MAX && end.at >= to => (to - from.at.min(to)) as f64 / SECOND as f64,
+            _ => seconds(end.at),
+        }
+        .max(1e-9);
+        let receiving = seconds(received_end);
+        let sent_bytes: u64 = self
+            .ledger
+            .publishers
+            .iter()
+            .map(|p| p.bytes_measured.load(Ordering::Relaxed))
+            .sum();
+        let rates = Rates {
+            offered: audit.intended as f64 / sending,
+            sent: audit.sent as f64 / sending,
+            received: copies as f64 / receiving,
+            bytes: if self.ledger.groups.is_empty() {
+                sent_bytes as f64 / sending
+            } else {
+                bytes as f64 / receiving
+            },
+        };
+        (
+            rates,
+            if self.ledger.groups.is_empty() {
+                sending
+            } else {
+                receiving
+            },
+        )
+    }
+}
+
+/// Why messages failed, and how often.
+fn reasons(ledger: &Ledger) -> BTreeMap<String, u64> {
+    let mut reasons = BTreeMap::new();
+    for publisher in &ledger.publishers {
+        for (reason, count) in &lock(&publisher.outcome).reasons {
+            *reasons.entry(reason.clone()).or_default() += count;
+        }
+    }
+    reasons
+}
+
+/// Accounts for every message of the measured part.
+fn audit(ledger: &Ledger) -> Audit {
+    let mut audit = Audit::default();
+    let groups = ledger.groups.len() as u64;
+    for (number, book) in ledger.publishers.iter().enumerate() {
+        let outcome = lock(&book.outcome);
+        let sent = book.sent_measured.load(Ordering::Relaxed);
+        let intended = book.intended.load(Ordering::Relaxed).max(sent);
+        audit.intended += intended;
+        audit.sent += sent;
+        audit.unsent += intended - sent;
+        audit.acked += outcome.acked_measured;
+        audit.failed += outcome.failed_measured;
+        audit.expected += sent * groups;
+        audit.reclaimed += book.reclaimed.load(Ordering::Relaxed);
+        let first = book.first_measured.load(Ordering::Relaxed);
+        for group in &ledger.groups {
+            audit.lost_acked += group.with_set(number, |received| {
+                outcome.acked.missing_from(received, first)
+            });
+        }
+    }
+    if ledger.task.acks {
+        audit.unresolved = audit.sent.saturating_sub(audit.acked + audit.failed);
+    }
+    for group in &ledger.groups {
+        let counts = group.counts();
+        audit.received += counts.received;
+        audit.distinct += counts.distinct;
+        audit.duplicated += counts.duplicated;
+        audit.redelivered += counts.redelivered;
+        audit.out_of_order += counts.out_of_order;
+        audit.unexpected += group.unexpected();
+        audit.corrupted += group.corrupted();
+    }
+    audit.lost = audit.expected.saturating_sub(audit.distinct);
+    audit
+}
