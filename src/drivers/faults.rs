@@ -260,12 +260,15 @@ impl Model {
         if self.faults.jitter > 0 {
             at += self.random.next_u64() % (self.faults.jitter + 1);
         }
-        if self.happens(self.faults.duplicate) {
+        // Drawn for every delivery, so that one fault does not shift the draws of another.
+        let (copied, passed) = (
+            self.happens(self.faults.duplicate),
+            self.happens(self.faults.reorder),
+        );
+        if copied {
             self.done.duplicated += one;
             self.deliver(at, group, destination, bytes.clone());
-        }
-        let hold = self.happens(self.faults.reorder) && self.held[group][destination].is_none();
-        if hold {
+        } else if passed && self.held[group][destination].is_none() {
             self.number += 1;
             let number = self.number;
             self.held[group][destination] = Some(Held {

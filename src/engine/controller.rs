@@ -181,24 +181,12 @@ impl Controller {
         }
     }
 
-    /// Messages on their way: sent and not yet received by the slowest group.
-    fn backlog_now(&self) -> u64 {
-        let sent = self.ledger.sent();
-        if !self.ledger.groups.is_empty() {
-            sent.saturating_sub(self.ledger.received_by_slowest())
-        } else if self.ledger.task.acks {
-            sent.saturating_sub(self.ledger.released())
-        } else {
-            0
-        }
-    }
-
     fn look(&mut self, now: u64) {
         self.looks += 1;
         if self.part != Part::Measuring || !self.looks.is_multiple_of(self.keep_every) {
             return;
         }
-        self.backlog.push((now, self.backlog_now()));
+        self.backlog.push((now, self.ledger.backlog()));
         if self.backlog.len() >= SAMPLES {
             let mut keep = false;
             self.backlog.retain(|_| {
@@ -225,7 +213,7 @@ impl Controller {
             sent: counts.sent - before.sent,
             resolved: counts.released - before.released,
             received: counts.copies - before.copies,
-            backlog: self.backlog_now(),
+            backlog: self.ledger.backlog(),
             latency: three([Kind::EndToEnd, Kind::Transit]),
             publish: three([Kind::Publish, Kind::Service]),
             lateness: three([Kind::Lateness, Kind::Lateness]),

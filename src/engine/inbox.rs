@@ -75,6 +75,8 @@ pub struct Group {
 #[derive(Debug)]
 struct Books {
     sets: Vec<SequenceSet>,
+    /// One past the highest sequence received from each publisher.
+    reached: Vec<u64>,
     end_to_end: Recorder,
     transit: Recorder,
     open_loop: bool,
@@ -110,6 +112,7 @@ impl Group {
             rings: (0..consumers).map(|_| Ring::new()).collect(),
             books: Mutex::new(Books {
                 sets: vec![SequenceSet::default(); route.publishers() as usize],
+                reached: vec![0; route.publishers() as usize],
                 end_to_end: Recorder::default(),
                 transit: Recorder::default(),
                 open_loop: !matches!(workload.load, Load::Max),
@@ -185,6 +188,15 @@ impl Group {
         }
     }
 
+    /// Messages that were sent and that nothing sent later has overtaken: those on their way. What was
+    /// lost is not among them, so a loss is not a queue that grows.
+    pub fn on_their_way(&self, sent: impl Iterator<Item = u64>) -> u64 {
+        let books = lock(&self.books);
+        let each = sent.zip(&books.reached);
+        each.map(|(sent, reached)| sent.saturating_sub(*reached))
+            .sum()
+    }
+
     /// The sequences received from one publisher, for the audit at the end.
     pub fn with_set<T>(&self, publisher: usize, read: impl FnOnce(&SequenceSet) -> T) -> T {
         read(&lock(&self.books).sets[publisher])
@@ -250,6 +262,8 @@ impl Books {
                 return false;
             }
         }
+        let reached = &mut self.reached[publisher];
+        *reached = (*reached).max(sequence + 1);
         if self.order != Order::None {
             let lane = self.route.lane(self.order, publisher as u16, sequence);
             let orders = &mut self.orders[consumer];

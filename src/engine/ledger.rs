@@ -309,9 +309,23 @@ impl Ledger {
             .all(|p| p.ended.load(Ordering::Acquire))
     }
 
-    /// Distinct messages received, warm-up included, by the group that has the fewest.
-    pub fn received_by_slowest(&self) -> u64 {
-        self.groups.iter().map(|g| g.distinct()).min().unwrap_or(0)
+    /// Messages on their way: to the slowest group, or to their acknowledgement where nobody consumes.
+    pub fn backlog(&self) -> u64 {
+        let sent = || {
+            self.publishers
+                .iter()
+                .map(|p| p.sent.0.load(Ordering::Relaxed))
+        };
+        if self.groups.is_empty() {
+            let resolved = if self.task.acks {
+                self.released()
+            } else {
+                self.sent()
+            };
+            return self.sent().saturating_sub(resolved);
+        }
+        let backlogs = self.groups.iter().map(|group| group.on_their_way(sent()));
+        backlogs.max().unwrap_or(0)
     }
 
     /// Whether every group has every message that was sent.

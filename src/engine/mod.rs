@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod pacing;
 pub mod payload;
 pub mod route;
+pub mod run;
 pub mod schedule;
 pub mod simulation;
 pub mod task;

@@ -57,6 +57,7 @@ impl Kind {
 pub struct Latency {
     histogram: Histogram<u64>,
     negative: u64,
+    saturated: u64,
 }
 
 impl Default for Latency {
@@ -67,6 +68,7 @@ impl Default for Latency {
         Latency {
             histogram,
             negative: 0,
+            saturated: 0,
         }
     }
 }
@@ -85,7 +87,11 @@ impl Latency {
                 0
             }
         };
-        self.histogram.saturating_record(value);
+        if self.histogram.record(value).is_err() {
+            // An instant read as zero can lie further away than a histogram reaches.
+            self.saturated += 1;
+            self.histogram.saturating_record(value);
+        }
     }
 
     /// Adds all samples of the other.
@@ -94,12 +100,14 @@ impl Latency {
             .add(&other.histogram)
             .expect("an auto-resizing histogram takes any other");
         self.negative += other.negative;
+        self.saturated += other.saturated;
     }
 
     /// Forgets all samples, keeps the storage.
     pub fn clear(&mut self) {
         self.histogram.reset();
         self.negative = 0;
+        self.saturated = 0;
     }
 
     /// Number of samples.
@@ -110,6 +118,11 @@ impl Latency {
     /// Samples whose end lay before their beginning.
     pub fn negative(&self) -> u64 {
         self.negative
+    }
+
+    /// Samples too long for a histogram: they stand at its upper end.
+    pub fn saturated(&self) -> u64 {
+        self.saturated
     }
 
     /// Samples that were zero, negative ones included.
@@ -161,6 +174,8 @@ struct Stored {
     hdr: String,
     #[serde(default, skip_serializing_if = "is_zero")]
     negative: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    saturated: u64,
 }
 
 fn is_zero(n: &u64) -> bool {
@@ -176,6 +191,7 @@ impl Serialize for Latency {
         Stored {
             hdr: STANDARD.encode(bytes),
             negative: self.negative,
+            saturated: self.saturated,
         }
         .serialize(serializer)
     }
@@ -195,6 +211,7 @@ impl<'de> Deserialize<'de> for Latency {
         Ok(Latency {
             histogram,
             negative: stored.negative,
+            saturated: stored.saturated,
         })
     }
 }

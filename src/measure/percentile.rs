@@ -68,6 +68,8 @@ pub struct Summary {
     pub zero: u64,
     /// Samples whose end lay before their beginning.
     pub negative: u64,
+    /// Samples too long for a histogram: they stand at its upper end.
+    pub saturated: u64,
     /// In the order of [`SHARES`].
     pub percentiles: [Percentile; SHARES.len()],
 }
@@ -82,6 +84,7 @@ impl Summary {
             max: latency.max(),
             zero: latency.zero(),
             negative: latency.negative(),
+            saturated: latency.saturated(),
             percentiles: SHARES.map(|(_, share)| percentile(latency, censored, share)),
         }
     }
