@@ -327,7 +327,7 @@ impl Statistic {
             Ok(percentile) if percentile > 0.0 && percentile < 100.0 => {
                 Ok(Statistic::Percentile(percentile))
             }
-            Ok(percentile) if percentile == 100.0 => Err((
+            Ok(100.0) => Err((
                 "the 100th percentile is the maximum".to_owned(),
                 Some("write `max(…)`".to_owned()),
             )),

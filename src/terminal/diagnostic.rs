@@ -44,7 +44,7 @@ pub struct Diagnostic {
     /// One line: what is wrong.
     pub message: String,
     /// Where.
-    pub excerpt: Option<Excerpt>,
+    pub excerpt: Option<Box<Excerpt>>,
     /// Stands under the excerpt, beside the marker.
     pub label: Option<String>,
     /// Further lines.
@@ -79,7 +79,7 @@ impl Diagnostic {
 
     /// With the place that it is about.
     pub fn at(mut self, excerpt: Excerpt) -> Self {
-        self.excerpt = Some(excerpt);
+        self.excerpt = Some(Box::new(excerpt));
         self
     }
 
