@@ -8,3 +8,4 @@ pub mod drivers;
 pub mod engine;
 pub mod measure;
 pub mod scenario;
+pub mod terminal;

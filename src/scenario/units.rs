@@ -263,7 +263,7 @@ impl FromStr for Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for (name, bytes) in SIZE_UNITS {
-            if self.0 >= bytes && self.0 % bytes == 0 {
+            if self.0 >= bytes && self.0.is_multiple_of(bytes) {
                 return write!(f, "{}{name}", self.0 / bytes);
             }
         }

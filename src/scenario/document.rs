@@ -1,0 +1,534 @@
+//! The grammar of a scenario: the types that are read, and from which the schema is made.
+//!
+//! Every key that may be left out is an `Option` here. The defaults are filled in, and written down,
+//! by [`super::resolve`].
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::value::MapAccessDeserializer;
+use serde::{Deserialize, Deserializer, de};
+
+use super::threshold::Threshold;
+use super::units::duration::Time;
+use super::units::{Fraction, Rate, Size};
+use super::workload::{Arrival, Delivery, Durability, Pattern, Step};
+
+/// What to run, against which brokers, and what must come out.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "mqbench scenario")]
+pub struct Document {
+    /// Names the results. Left out, it is the file's name.
+    pub name: Option<String>,
+    /// One sentence for readers of the results.
+    pub description: Option<String>,
+    /// The brokers, compared like with like: a list of names, or a map of entries with settings.
+    pub brokers: BrokersDocument,
+    /// What every broker is asked to do.
+    pub workload: WorkloadDocument,
+    /// The parts of a trial.
+    pub phases: Option<PhasesDocument>,
+    /// Repetitions for each broker, interleaved in randomised blocks (default 5).
+    pub trials: Option<u32>,
+    /// What must hold in the end; otherwise the exit code is 99.
+    pub thresholds: Option<Vec<ThresholdDocument>>,
+    /// Decides arrivals, sizes and the order of trials; left out, one is drawn and recorded.
+    pub seed: Option<u64>,
+    /// When a trial counts as disturbed by others on the machine.
+    pub disturbed: Option<DisturbedDocument>,
+    /// Rank brokers although they give different guarantees.
+    pub rank_unequal: Option<bool>,
+}
+
+/// The entries, which are read apart: see [`super::brokers`].
+#[derive(Clone, Debug)]
+pub struct BrokersDocument;
+
+impl<'de> Deserialize<'de> for BrokersDocument {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        de::IgnoredAny::deserialize(deserializer).map(|_| BrokersDocument)
+    }
+}
+
+impl JsonSchema for BrokersDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Brokers".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let entry = generator.subschema_for::<BrokerDocument>();
+        json_schema!({
+            "anyOf": [
+                { "type": "array", "items": { "type": "string" }, "minItems": 1, "uniqueItems": true },
+                { "type": "object", "minProperties": 1,
+                  "additionalProperties": { "anyOf": [entry, { "type": "null" }] } }
+            ]
+        })
+    }
+}
+
+/// One broker. Besides these, an entry takes the options of its driver.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Broker")]
+pub struct BrokerDocument {
+    /// The driver, if the entry's name is not the driver's.
+    pub driver: Option<String>,
+    /// A broker that runs already. Left out, mqbench starts a private one.
+    pub url: Option<String>,
+    /// User at the broker.
+    pub user: Option<String>,
+    /// Its password, from the environment: `${VARIABLE}`.
+    pub password: Option<String>,
+    /// A token instead of user and password, from the environment: `${VARIABLE}`.
+    pub token: Option<String>,
+    /// Encryption.
+    pub tls: Option<TlsDocument>,
+    /// An existing topic, queue or stream to use instead of a fresh one.
+    pub destination: Option<String>,
+    /// The most that may be sent to this broker.
+    pub max_rate: Option<Rate>,
+    /// The private instance.
+    pub managed: Option<ManagedDocument>,
+    /// The server's program, instead of the one that is found.
+    pub binary: Option<String>,
+}
+
+/// Encryption of a connection.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Tls")]
+pub struct TlsDocument {
+    /// File with the authority that signed the broker's certificate.
+    pub ca: Option<String>,
+    /// File with the client's certificate.
+    pub cert: Option<String>,
+    /// File with the client's key.
+    pub key: Option<String>,
+    /// Accept any certificate.
+    pub insecure: Option<bool>,
+}
+
+/// A private instance that mqbench starts and ends.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Managed")]
+pub struct ManagedDocument {
+    /// Members of the cluster (default 1).
+    pub nodes: Option<u32>,
+}
+
+/// What every broker is asked to do.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Workload")]
+pub struct WorkloadDocument {
+    /// How messages travel from publishers to consumers (default queue).
+    pub pattern: Option<Pattern>,
+    /// How often a message may arrive, the least that must hold (default at-most-once).
+    pub delivery: Option<Delivery>,
+    /// What an acknowledged message survives, the least that must hold (default memory).
+    pub durability: Option<Durability>,
+    /// What is sent.
+    pub message: Option<MessageDocument>,
+    /// How much is sent: `{rate: 5k/s}`, or `max` for as much as the windows let through.
+    pub load: Option<LoadDocument>,
+    /// Publishers (default 1). 0: a preloaded backlog is consumed.
+    pub publishers: Option<u32>,
+    /// Consumers in each group (default 1). 0: publish only.
+    pub consumers: Option<u32>,
+    /// Independent sets of consumers, each gets everything (default 1, or 2 with fan-out).
+    pub groups: Option<u32>,
+    /// Topics, queues or streams (default 1).
+    pub destinations: Option<u32>,
+    /// Messages of one publisher that may be unconfirmed (default 256).
+    pub in_flight: Option<u32>,
+    /// When consumers acknowledge or commit.
+    pub ack: Option<AckDocument>,
+    /// Messages of one transaction.
+    pub transaction: Option<TransactionDocument>,
+}
+
+/// What is sent.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Message")]
+pub struct MessageDocument {
+    /// Header and body together, at least 32 bytes (default 256B); or a list of sizes by weight.
+    pub size: Option<SizesDocument>,
+    /// What fills a message (default random).
+    pub payload: Option<PayloadDocument>,
+    /// Number of distinct keys; 0 for none (default 0).
+    pub keys: Option<u32>,
+    /// Compare each body with what was sent (default false).
+    pub verify: Option<bool>,
+}
+
+/// What fills a message.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "Payload")]
+pub enum PayloadDocument {
+    /// Bytes that no compressor shortens.
+    Random,
+    /// Zero bytes.
+    Zeros,
+    /// Text shaped like a JSON record.
+    Json,
+    /// Bytes of this file, in turn.
+    File(String),
+}
+
+/// One size, or several by weight.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SizesDocument {
+    /// All messages alike.
+    One(Size),
+    /// Drawn from these.
+    Several(Vec<SizeDocument>),
+}
+
+/// One size of several: `256B`, or `{size: 256B, weight: 3}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SizeDocument {
+    /// Header and body together.
+    pub size: Size,
+    /// Its share among the weights of all sizes (default 1).
+    pub weight: f64,
+}
+
+/// One size of several.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "WeightedSize")]
+struct SizeMap {
+    /// Header and body together.
+    size: Size,
+    /// Its share among the weights of all sizes (default 1).
+    weight: Option<f64>,
+}
+
+/// How much is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoadDocument {
+    /// `max`
+    Max,
+    /// Any other.
+    Map(Box<LoadMap>),
+}
+
+/// How much is sent: one of `rate`, `steps`, `sweep` and `search`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "LoadSchedule")]
+pub struct LoadMap {
+    /// Messages per second, over all publishers.
+    pub rate: Option<Rate>,
+    /// How messages are spaced (default uniform).
+    pub arrival: Option<Arrival>,
+    /// One rate after the other: `[{rate: 1k/s, for: 5s}, …]`.
+    pub steps: Option<Vec<Step>>,
+    /// Each of these rates, in trials of its own.
+    pub sweep: Option<Vec<Rate>>,
+    /// Find the highest rate that meets this.
+    pub search: Option<String>,
+}
+
+/// When consumers acknowledge or commit.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Ack")]
+pub struct AckDocument {
+    /// After this many messages (default 100)…
+    pub every: Option<u32>,
+    /// …or after this time, whichever is first (default 10ms).
+    pub within: Option<Time>,
+}
+
+/// Messages of one transaction.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Transaction")]
+pub struct TransactionDocument {
+    /// This many…
+    pub messages: Option<u32>,
+    /// …or those of this time, whichever is first.
+    pub within: Option<Time>,
+}
+
+/// The parts of a trial.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Phases")]
+pub struct PhasesDocument {
+    /// Load that is not measured (default 2s).
+    pub warmup: Option<Time>,
+    /// Load that is: a time, or a number of messages over all publishers (default 10s).
+    pub measure: Option<MeasureDocument>,
+    /// The longest wait for what is still on its way (default 10s).
+    pub drain: Option<Time>,
+}
+
+/// A time, or a number of messages.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MeasureDocument {
+    /// `20s`
+    Time(Time),
+    /// `100000`
+    Count(u64),
+}
+
+/// When a trial counts as disturbed.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Disturbed")]
+pub struct DisturbedDocument {
+    /// CPU time that others took, above which a trial is repeated (default 2%).
+    pub share: Option<Fraction>,
+    /// The most repetitions of one trial (default 2).
+    pub repeats: Option<u32>,
+}
+
+/// `p99(end_to_end) < 20ms`, or `{kafka: p99(end_to_end) < 20ms}`.
+///
+/// The text is kept, so that an error can mark the wrong part of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ThresholdDocument {
+    /// The key, if it was written as a map.
+    pub broker: Option<String>,
+    /// The condition, which may begin with `broker:`.
+    pub text: String,
+}
+
+/// Reads a value that is either a scalar or a collection, without losing places as an untagged enum
+/// would.
+struct Either<T>(PhantomData<T>);
+
+/// The alternatives of one [`Either`].
+trait Alternatives<'de>: Sized {
+    const EXPECTED: &'static str;
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E>;
+
+    fn number<E: de::Error>(number: f64) -> Result<Self, E> {
+        Self::text(&number.to_string())
+    }
+
+    fn whole<E: de::Error>(number: u64) -> Result<Self, E> {
+        Self::text(&number.to_string())
+    }
+
+    fn list<A: de::SeqAccess<'de>>(_: A) -> Result<Self, A::Error> {
+        Err(de::Error::invalid_type(
+            de::Unexpected::Seq,
+            &Self::EXPECTED,
+        ))
+    }
+
+    fn map<A: de::MapAccess<'de>>(_: A) -> Result<Self, A::Error> {
+        Err(de::Error::invalid_type(
+            de::Unexpected::Map,
+            &Self::EXPECTED,
+        ))
+    }
+}
+
+impl<'de, T: Alternatives<'de>> de::Visitor<'de> for Either<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(T::EXPECTED)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        T::text(text)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<T, E> {
+        T::whole(value)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<T, E> {
+        T::number(value as f64)
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<T, E> {
+        T::number(value)
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, seq: A) -> Result<T, A::Error> {
+        T::list(seq)
+    }
+
+    fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::map(map)
+    }
+}
+
+/// `Deserialize` by way of [`Either`].
+macro_rules! reads_either {
+    ($($type:ty),+) => {
+        $(impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(Either(PhantomData))
+            }
+        })+
+    };
+}
+
+reads_either!(
+    LoadDocument,
+    SizesDocument,
+    SizeDocument,
+    MeasureDocument,
+    ThresholdDocument
+);
+
+impl<'de> Alternatives<'de> for LoadDocument {
+    const EXPECTED: &'static str = "`max` or a map such as `{rate: 5k/s}`";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        match text {
+            "max" => Ok(LoadDocument::Max),
+            _ if text.parse::<Rate>().is_ok() => {
+                Err(E::custom(format!("write `{{rate: {text}}}`")))
+            }
+            _ => Err(E::invalid_value(de::Unexpected::Str(text), &Self::EXPECTED)),
+        }
+    }
+
+    fn map<A: de::MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        LoadMap::deserialize(MapAccessDeserializer::new(map))
+            .map(|map| LoadDocument::Map(Box::new(map)))
+    }
+}
+
+impl<'de> Alternatives<'de> for SizesDocument {
+    const EXPECTED: &'static str = "a size such as `256B`, or a list of them";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        text.parse().map(SizesDocument::One).map_err(E::custom)
+    }
+
+    fn list<A: de::SeqAccess<'de>>(mut seq: A) -> Result<Self, A::Error> {
+        let mut sizes = Vec::new();
+        while let Some(size) = seq.next_element()? {
+            sizes.push(size);
+        }
+        Ok(SizesDocument::Several(sizes))
+    }
+}
+
+impl<'de> Alternatives<'de> for SizeDocument {
+    const EXPECTED: &'static str = "a size such as `256B`, or `{size: 256B, weight: 3}`";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        let size = text.parse().map_err(E::custom)?;
+        Ok(SizeDocument { size, weight: 1.0 })
+    }
+
+    fn map<A: de::MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        let map = SizeMap::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(SizeDocument {
+            size: map.size,
+            weight: map.weight.unwrap_or(1.0),
+        })
+    }
+}
+
+impl<'de> Alternatives<'de> for MeasureDocument {
+    const EXPECTED: &'static str = "a time such as `20s`, or a number of messages such as `100000`";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        text.parse().map(MeasureDocument::Time).map_err(E::custom)
+    }
+
+    fn whole<E: de::Error>(number: u64) -> Result<Self, E> {
+        Ok(MeasureDocument::Count(number))
+    }
+}
+
+impl<'de> Alternatives<'de> for ThresholdDocument {
+    const EXPECTED: &'static str = "a condition such as `p99(end_to_end) < 20ms`";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        Ok(ThresholdDocument {
+            broker: None,
+            text: text.to_owned(),
+        })
+    }
+
+    fn map<A: de::MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let Some((broker, text)) = map.next_entry()? else {
+            return Err(de::Error::invalid_type(
+                de::Unexpected::Map,
+                &Self::EXPECTED,
+            ));
+        };
+        if map.next_key::<de::IgnoredAny>()?.is_some() {
+            return Err(de::Error::custom(
+                "one condition to an item: begin each with `- `",
+            ));
+        }
+        Ok(ThresholdDocument {
+            broker: Some(broker),
+            text,
+        })
+    }
+}
+
+impl JsonSchema for LoadDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Load".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let map = generator.subschema_for::<LoadMap>();
+        json_schema!({
+            "description": "`max`, or a map with one of `rate`, `steps`, `sweep` and `search`.",
+            "anyOf": [{ "const": "max" }, map]
+        })
+    }
+}
+
+impl JsonSchema for SizesDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Sizes".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let size = generator.subschema_for::<Size>();
+        let entry = generator.subschema_for::<SizeMap>();
+        json_schema!({
+            "description": "One size, or a list of sizes: `[{size: 256B, weight: 3}, {size: 4KiB, weight: 1}]`.",
+            "anyOf": [size, { "type": "array", "minItems": 1, "items": { "anyOf": [size, entry] } }]
+        })
+    }
+}
+
+impl JsonSchema for MeasureDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Measure".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let time = generator.subschema_for::<Time>();
+        json_schema!({
+            "description": "A time, or a number of messages over all publishers.",
+            "anyOf": [time, { "type": "integer", "minimum": 1 }]
+        })
+    }
+}
+
+impl JsonSchema for ThresholdDocument {
+    fn schema_name() -> Cow<'static, str> {
+        Threshold::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Threshold::json_schema(generator)
+    }
+}

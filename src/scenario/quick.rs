@@ -1,0 +1,72 @@
+//! `--quick`: the same workload, just long enough to see that everything works.
+
+use std::time::Duration;
+
+use super::judgeable::obstacle;
+use super::model::Scenario;
+use super::units::duration::text;
+use super::workload::{Load, Measure};
+
+const WARMUP: Duration = Duration::from_millis(500);
+const MEASURE: Duration = Duration::from_secs(3);
+const DRAIN: Duration = Duration::from_secs(2);
+/// Messages, where no rate says how many fit into the measured time.
+const MESSAGES: u64 = 20_000;
+
+/// Shortens phases and trials, never lengthens them, and writes down what it changed. Thresholds that
+/// so few messages cannot judge are left out.
+pub fn shorten(scenario: &mut Scenario) {
+    let mut changed = Vec::new();
+    if scenario.trials > 1 {
+        changed.push(format!("trials: 1 instead of {}", scenario.trials));
+        scenario.trials = 1;
+    }
+    let phases = &mut scenario.phases;
+    for (name, time, most) in [
+        ("warmup", &mut phases.warmup, WARMUP),
+        ("drain", &mut phases.drain, DRAIN),
+    ] {
+        if *time > most {
+            changed.push(format!("{name}: {} instead of {}", text(most), text(*time)));
+            *time = most;
+        }
+    }
+    match (&mut phases.measure, &mut scenario.workload.load) {
+        (Measure::Time(time), load) if *time > MEASURE => {
+            changed.push(format!(
+                "measure: {} instead of {}",
+                text(MEASURE),
+                text(*time)
+            ));
+            if let Load::Steps { steps, .. } = load {
+                let scale = MEASURE.as_secs_f64() / time.as_secs_f64();
+                for step in steps.iter_mut() {
+                    step.lasts = step.lasts.mul_f64(scale).max(Duration::from_nanos(1));
+                }
+                *time = steps.iter().map(|step| step.lasts).sum();
+            } else {
+                *time = MEASURE;
+            }
+        }
+        (Measure::Count(count), load) => {
+            let most = match load {
+                Load::Rate { rate, .. } => (rate.0 * MEASURE.as_secs_f64()).max(1.0) as u64,
+                _ => MESSAGES,
+            };
+            if *count > most {
+                changed.push(format!("measure: {most} messages instead of {count}"));
+                *count = most;
+            }
+        }
+        _ => {}
+    }
+    let (workload, phases) = (&scenario.workload, &scenario.phases);
+    scenario.thresholds.retain(|threshold| {
+        let kept = obstacle(threshold, workload, phases).is_none();
+        if !kept {
+            changed.push(format!("without {threshold}: too few messages to judge it"));
+        }
+        kept
+    });
+    scenario.quick = changed;
+}

@@ -1,0 +1,124 @@
+//! Settings of the grammar that no code honours yet: refused by name, never passed over.
+//!
+//! A line is removed when its code is there; nothing else has to change.
+
+use super::brokers::BrokerEntry;
+use super::document::{Document, LoadDocument, LoadMap};
+use super::workload::Pattern;
+
+/// A setting that was asked for and is not honoured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Dotted path of the setting.
+    pub path: String,
+    /// As a scenario writes it.
+    pub setting: &'static str,
+    /// What can be asked for instead.
+    pub instead: &'static str,
+}
+
+/// Path, setting, whether it is asked for, what is honoured instead.
+type OfScenario = (
+    &'static str,
+    &'static str,
+    fn(&Document) -> bool,
+    &'static str,
+);
+
+const OF_SCENARIO: &[OfScenario] = &[
+    (
+        "workload.pattern",
+        "pattern: request-reply",
+        |d| d.workload.pattern == Some(Pattern::RequestReply),
+        PATTERNS,
+    ),
+    (
+        "workload.pattern",
+        "pattern: stream",
+        |d| d.workload.pattern == Some(Pattern::Stream),
+        PATTERNS,
+    ),
+    (
+        "workload.load.sweep",
+        "load: {sweep: …}",
+        |d| load(d).is_some_and(|l| l.sweep.is_some()),
+        LOADS,
+    ),
+    (
+        "workload.load.search",
+        "load: {search: …}",
+        |d| load(d).is_some_and(|l| l.search.is_some()),
+        LOADS,
+    ),
+    (
+        "workload.transaction",
+        "transaction",
+        |d| d.workload.transaction.is_some(),
+        "messages are sent one by one; `ack` says when consumers acknowledge",
+    ),
+    (
+        "rank_unequal",
+        "rank_unequal",
+        |d| d.rank_unequal == Some(true),
+        "brokers of one run are all asked for the same guarantee",
+    ),
+];
+
+/// Key, setting, whether it is asked for, what is honoured instead.
+type OfBroker = (
+    &'static str,
+    &'static str,
+    fn(&BrokerEntry) -> bool,
+    &'static str,
+);
+
+const OF_BROKER: &[OfBroker] = &[
+    (
+        "tls",
+        "tls",
+        |b| b.tls.is_some(),
+        "connections are in the clear; reach a distant broker through a tunnel",
+    ),
+    (
+        "managed.nodes",
+        "managed: {nodes: …} above 1",
+        |b| b.managed.is_some_and(|m| m.nodes > 1),
+        "a private instance has one node; name a cluster of your own with `url`",
+    ),
+];
+
+const PATTERNS: &str = "patterns are queue, fan-out and backlog";
+const LOADS: &str = "loads are `{rate: …}`, `{steps: […]}` and `max`";
+
+fn load(document: &Document) -> Option<&LoadMap> {
+    match &document.workload.load {
+        Some(LoadDocument::Map(map)) => Some(map),
+        _ => None,
+    }
+}
+
+/// Everything that a scenario asks for and no code honours.
+pub fn unsupported(document: &Document, brokers: &[BrokerEntry]) -> Vec<Unsupported> {
+    let mut found = Vec::new();
+    for (path, setting, asked, instead) in OF_SCENARIO {
+        if asked(document) {
+            found.push(Unsupported {
+                path: (*path).to_owned(),
+                setting,
+                instead,
+            });
+        }
+    }
+    for broker in brokers {
+        for (key, setting, asked, instead) in OF_BROKER {
+            if asked(broker) {
+                found.push(Unsupported {
+                    path: format!("brokers.{}.{key}", broker.label),
+                    setting,
+                    instead,
+                });
+            }
+        }
+    }
+    found
+}
