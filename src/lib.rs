@@ -7,5 +7,6 @@
 pub mod drivers;
 pub mod engine;
 pub mod measure;
+pub mod processes;
 pub mod scenario;
 pub mod terminal;

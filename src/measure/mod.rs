@@ -5,6 +5,7 @@ pub mod header;
 pub mod host;
 pub mod latency;
 pub mod percentile;
+pub mod progress;
 mod proc;
 pub mod record;
 pub mod resources;

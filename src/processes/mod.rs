@@ -1,0 +1,3 @@
+//! Who does it: supervisor, worker, reaper. They start, watch and end; nothing is measured here.
+
+pub mod worker;
