@@ -281,9 +281,11 @@ impl Controller {
             (end.at, end.copies - from.copies, end.bytes - from.bytes)
         };
         let seconds = |to: u64| (to.saturating_sub(from.at) as f64 / SECOND as f64).max(1e-9);
-        let sending = match self.ledger.timeline.measured_to() {
-            // Sending may go on for a moment of grace; what was sent then was due before.
-            to if to < u64::MAX && end.at >= to => (to - from.at.min(to)) as f64 / SECOND as f64,
+        let timeline = &self.ledger.timeline;
+        let sending = match timeline.measured_to() {
+            // By the schedule: sending may go on for a moment of grace, but what was sent then was due
+            // before.
+            to if to < u64::MAX && end.at >= to => (to - timeline.measured_from()) as f64 / SECOND as f64,
             _ => seconds(end.at),
         }
         .max(1e-9);
