@@ -5,6 +5,8 @@
 //! consumer's loop hands what it gets to its inbox.
 
 pub mod descriptor;
+pub mod nats;
+pub mod target;
 
 use std::fmt;
 
@@ -60,6 +62,12 @@ pub trait Driver: Send + Sync {
 pub trait Session: Send + Sync {
     /// Facts about the server that only a client can learn: version, effective settings.
     fn server_facts(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    /// What happened in the trial that a reader of its figures must know (the client library dropped
+    /// messages, a connection was lost and came back); asked when it has ended.
+    fn notes(&self) -> Vec<String> {
         Vec::new()
     }
 
@@ -140,7 +148,9 @@ pub trait AsyncConsumer: Send {
 }
 
 /// Every driver there is: a new one is one file and one line.
-pub static REGISTRY: &[&dyn Driver] = &[];
+pub static REGISTRY: &[&dyn Driver] = &[
+    &nats::Nats, //
+];
 
 /// What all drivers declare.
 pub fn descriptors() -> impl Iterator<Item = &'static Descriptor> {
