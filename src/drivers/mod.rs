@@ -7,6 +7,8 @@
 pub mod descriptor;
 pub mod faults;
 pub mod loopback;
+pub mod nats;
+pub mod target;
 
 use futures_util::future::BoxFuture;
 
@@ -33,7 +35,7 @@ pub trait Driver: Send + Sync {
 }
 
 /// Every driver there is: a new one is one file and one line.
-pub static REGISTRY: &[&dyn Driver] = &[&loopback::Loopback];
+pub static REGISTRY: &[&dyn Driver] = &[&loopback::Loopback, &nats::Nats];
 
 /// What all drivers declare.
 pub fn descriptors() -> impl Iterator<Item = &'static Descriptor> {

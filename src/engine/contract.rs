@@ -44,6 +44,12 @@ pub trait Session: Send + Sync {
         Vec::new()
     }
 
+    /// What happened in the trial that a reader of its figures must know (the client library dropped
+    /// messages, a connection was lost and came back); asked when it has ended.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// One of the publishers, with a connection of its own that is made when it runs.
     fn publisher(&self, publisher: u32) -> Publisher;
 

@@ -285,7 +285,9 @@ impl Controller {
         let sending = match timeline.measured_to() {
             // By the schedule: sending may go on for a moment of grace, but what was sent then was due
             // before.
-            to if to < u64::MAX && end.at >= to => (to - timeline.measured_from()) as f64 / SECOND as f64,
+            to if to < u64::MAX && end.at >= to => {
+                (to - timeline.measured_from()) as f64 / SECOND as f64
+            }
             _ => seconds(end.at),
         }
         .max(1e-9);

@@ -169,6 +169,7 @@ impl Run {
         };
         self.end();
         record.server_facts = self.session.server_facts();
+        record.notes = self.session.notes();
         record
     }
 

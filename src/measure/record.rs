@@ -185,6 +185,9 @@ pub struct Record {
     pub reasons: BTreeMap<String, u64>,
     /// What the server said of itself.
     pub server_facts: Vec<(String, String)>,
+    /// What a reader of the figures must know besides.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Why the trial could not be done, if it could not; the rest is what was seen until then.
     pub failure: Option<String>,
     /// Whether it was interrupted by the user.

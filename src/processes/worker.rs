@@ -62,7 +62,10 @@ pub fn main() -> io::Result<()> {
     let order: Order = serde_json::from_str(&line)?;
     let record = match trial(order, input) {
         Ok(record) => record,
-        Err(failure) => Record { failure: Some(failure), ..Record::default() },
+        Err(failure) => Record {
+            failure: Some(failure),
+            ..Record::default()
+        },
     };
     tell(&Word::Record(Box::new(record)))
 }
@@ -99,7 +102,8 @@ fn trial(order: Order, input: BufReader<io::Stdin>) -> Result<Record, String> {
     });
     let mut teller = Teller::new(&ledger);
     let mut record = run.run(watch, |news| teller.tell(&news));
-    let cleaned = runtime.block_on(async { tokio::time::timeout(CLEAN_UP, session.clean_up()).await });
+    let cleaned =
+        runtime.block_on(async { tokio::time::timeout(CLEAN_UP, session.clean_up()).await });
     let problem = match cleaned {
         Ok(Ok(())) => None,
         Ok(Err(e)) => Some(e.to_string()),
@@ -107,7 +111,9 @@ fn trial(order: Order, input: BufReader<io::Stdin>) -> Result<Record, String> {
     };
     // A broker that failed cannot clean up either: that is known already.
     if let (Some(problem), None) = (problem, &record.failure) {
-        record.server_facts.push(("left behind".to_owned(), problem));
+        record
+            .notes
+            .push(format!("what the trial made was not removed: {problem}"));
     }
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(record)
@@ -159,8 +165,15 @@ impl Teller {
             News::Second(part, second) => {
                 self.enter(*part);
                 let nothing_received = second.received == 0;
-                progress.per_second = if nothing_received { second.sent } else { second.received } as f64;
-                progress.latency = second.latency.or(second.publish).map(|[p50, p99, _]| [p50, p99]);
+                progress.per_second = if nothing_received {
+                    second.sent
+                } else {
+                    second.received
+                } as f64;
+                progress.latency = second
+                    .latency
+                    .or(second.publish)
+                    .map(|[p50, p99, _]| [p50, p99]);
                 progress.backlog = second.backlog;
             }
         }

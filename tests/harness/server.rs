@@ -1,0 +1,106 @@
+//! Servers of the tests: each on a port of its own, ended by its process.
+
+use std::env;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A server that ends with the test.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+    scheme: &'static str,
+    _folder: TempDir,
+}
+
+impl Server {
+    /// `None`, and a line that says so, where the machine has no such server; on CI that is a failure.
+    pub fn nats(arguments: &[&str]) -> Option<Server> {
+        let home = env::var("HOME").unwrap_or_default();
+        let installed = PathBuf::from(home).join("go/bin/nats-server");
+        let binary = find("nats-server").or_else(|| installed.exists().then_some(installed));
+        start(binary, "nats-server", "nats", |command, port, _| {
+            command.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
+            command.args(arguments);
+        })
+    }
+
+    pub fn redis(arguments: &[&str]) -> Option<Server> {
+        start(
+            find("redis-server"),
+            "redis-server",
+            "redis",
+            |command, port, folder| {
+                command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+                command.args(["--save", "", "--dir", folder]);
+                command.args(arguments);
+            },
+        )
+    }
+
+    pub fn url(&self) -> String {
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.exists())
+}
+
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+fn start(
+    binary: Option<PathBuf>,
+    name: &str,
+    scheme: &'static str,
+    configure: impl FnOnce(&mut Command, u16, &str),
+) -> Option<Server> {
+    let Some(binary) = binary else {
+        assert!(env::var_os("CI").is_none(), "needs {name}");
+        eprintln!("skipped: needs {name}");
+        return None;
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let mut command = Command::new(binary);
+    configure(&mut command, port, &folder.path().to_string_lossy());
+    command.current_dir(folder.path());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let server = Server {
+        child: command.spawn().expect("started"),
+        port,
+        scheme,
+        _folder: folder,
+    };
+    let limit = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < limit, "{name} answers");
+        thread::sleep(Duration::from_millis(10));
+    }
+    Some(server)
+}
