@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use atomic_waker::AtomicWaker;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
+use tokio::sync::Notify;
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec};
 use super::faults::{Faults, Model};
@@ -34,6 +35,8 @@ const BATCH: usize = 64;
 const CHUNK: usize = 64 << 10;
 /// Empty chunks that a pipe keeps for reuse.
 const SPARE: usize = 16;
+/// Chunks that wait in a pipe before publishers do: a queue has its limits, and so memory has.
+const LIMIT: usize = 64;
 
 const fn fault(name: &'static str, kind: OptionKind, about: &'static str) -> OptionSpec {
     OptionSpec {
@@ -168,6 +171,8 @@ struct Pipe {
     waker: AtomicWaker,
     /// Whether the consumer waits; so a publisher need not touch the waker for each message.
     waiting: AtomicBool,
+    /// Publishers that wait for room.
+    room: Notify,
 }
 
 #[derive(Default)]
@@ -183,26 +188,27 @@ struct Chunk {
     ends: Vec<usize>,
 }
 
-impl Pipe {
-    fn push(&self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.push_all(std::iter::once(write));
+impl Chunk {
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len());
     }
+}
 
-    fn push_all<W: FnOnce(&mut Vec<u8>)>(&self, messages: impl Iterator<Item = W>) {
+impl Pipe {
+    /// Puts messages in, as many as `write` ends in the chunk, and tells the consumer.
+    fn push(&self, write: impl FnOnce(&mut Chunk)) {
         let mut state = lock(&self.state);
-        for write in messages {
-            if state
-                .full
-                .back()
-                .is_none_or(|chunk| chunk.bytes.len() > CHUNK)
-            {
-                let fresh = state.spare.pop().unwrap_or_default();
-                state.full.push_back(fresh);
-            }
-            if let Some(chunk) = state.full.back_mut() {
-                write(&mut chunk.bytes);
-                chunk.ends.push(chunk.bytes.len());
-            }
+        if state
+            .full
+            .back()
+            .is_none_or(|chunk| chunk.bytes.len() > CHUNK)
+        {
+            let fresh = state.spare.pop().unwrap_or_default();
+            state.full.push_back(fresh);
+        }
+        if let Some(chunk) = state.full.back_mut() {
+            write(chunk);
         }
         drop(state);
         if self.waiting.swap(false, Ordering::SeqCst) {
@@ -220,6 +226,23 @@ impl Pipe {
         let mut state = lock(&self.state);
         if state.spare.len() < SPARE {
             state.spare.push(chunk);
+        }
+        let has_room = state.full.len() + 1 == LIMIT;
+        drop(state);
+        if has_room {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Waits until it is not full.
+    async fn await_room(&self) {
+        loop {
+            // Before looking, so that a notice in between is not missed.
+            let notified = self.room.notified();
+            if lock(&self.state).full.len() < LIMIT {
+                return;
+            }
+            notified.await;
         }
     }
 
@@ -249,6 +272,8 @@ struct Hub {
     /// By group and destination: whose turn it is.
     turns: Vec<Vec<AtomicUsize>>,
     acks: bool,
+    /// Whether publishers wait for room. A backlog that is preloaded has nobody yet to make any.
+    is_bounded: bool,
 }
 
 impl Hub {
@@ -272,6 +297,7 @@ impl Hub {
                 })
                 .collect(),
             acks: task.acks,
+            is_bounded: workload.publishers > 0,
         }
     }
 
@@ -348,8 +374,12 @@ impl AsyncPublisher for LoopPublisher {
                     acks.acked_all(tokens.drain(..));
                 }
                 tokens.clear();
-                // The queue takes any amount, so nothing else would ever let the consumers of this
-                // thread run.
+                if self.hub.is_bounded {
+                    for pipe in self.hub.pipes.iter().flatten() {
+                        pipe.await_room().await;
+                    }
+                }
+                // Nothing else would ever let the other tasks of this thread run.
                 tokio::task::consume_budget().await;
             }
             Ok(())
@@ -365,32 +395,18 @@ impl LoopPublisher {
             && let [reader] = readers.as_slice()
         {
             // One destination with one reader: the whole batch goes with one lock.
-            let mut state = lock(&group[*reader].state);
-            if state
-                .full
-                .back()
-                .is_none_or(|chunk| chunk.bytes.len() > CHUNK)
-            {
-                let fresh = state.spare.pop().unwrap_or_default();
-                state.full.push_back(fresh);
-            }
-            if let Some(chunk) = state.full.back_mut() {
+            group[*reader].push(|chunk| {
                 while let Some(message) = outbox.next() {
-                    message.append_to(&mut chunk.bytes);
-                    chunk.ends.push(chunk.bytes.len());
+                    chunk.add(|bytes| message.append_to(bytes));
                     tokens.push(message.token);
                 }
-            }
-            drop(state);
-            if group[*reader].waiting.swap(false, Ordering::SeqCst) {
-                group[*reader].waker.wake();
-            }
+            });
             return;
         }
         while let Some(message) = outbox.next() {
             for (group, pipes) in hub.pipes.iter().enumerate() {
                 let reader = hub.reader(group, message.destination as usize);
-                pipes[reader].push(|bytes| message.append_to(bytes));
+                pipes[reader].push(|chunk| chunk.add(|bytes| message.append_to(bytes)));
             }
             tokens.push(message.token);
         }
@@ -521,7 +537,8 @@ fn carry_out(desk: &Desk, hub: &Hub) {
                         consumer,
                         bytes,
                     }) => {
-                        hub.pipes[group][consumer].push(|chunk| chunk.extend_from_slice(&bytes));
+                        hub.pipes[group][consumer]
+                            .push(|chunk| chunk.add(|all| all.extend_from_slice(&bytes)));
                     }
                     Some(Event::Answer {
                         publisher,
