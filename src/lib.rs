@@ -7,6 +7,7 @@
 pub mod drivers;
 pub mod engine;
 pub mod measure;
+pub mod plan;
 pub mod processes;
 pub mod scenario;
 pub mod terminal;

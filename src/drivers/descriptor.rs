@@ -103,7 +103,7 @@ pub struct Offer {
 }
 
 /// Where a setting is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
     /// By the publishing client.

@@ -11,6 +11,7 @@ pub mod brokers;
 pub mod builtin;
 pub mod decode;
 pub mod document;
+mod either;
 pub mod judgeable;
 pub mod load;
 pub mod model;
@@ -36,5 +37,7 @@ pub use secret::Secret;
 pub use source::Place;
 pub use threshold::Threshold;
 
+#[cfg(test)]
+mod refused_tests;
 #[cfg(test)]
 mod tests;

@@ -81,6 +81,7 @@ impl Node {
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
+            Value::Null => None,
             _ => self.written.as_deref(),
         }
     }

@@ -54,6 +54,41 @@ pub enum Durability {
     Fsync,
 }
 
+impl Pattern {
+    /// As a scenario writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pattern::Queue => "queue",
+            Pattern::FanOut => "fan-out",
+            Pattern::RequestReply => "request-reply",
+            Pattern::Stream => "stream",
+            Pattern::Backlog => "backlog",
+        }
+    }
+}
+
+impl Delivery {
+    /// As a scenario writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Delivery::AtMostOnce => "at-most-once",
+            Delivery::AtLeastOnce => "at-least-once",
+            Delivery::ExactlyOnce => "exactly-once",
+        }
+    }
+}
+
+impl Durability {
+    /// As a scenario writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Durability::Memory => "memory",
+            Durability::Disk => "disk",
+            Durability::Fsync => "fsync",
+        }
+    }
+}
+
 /// The body of a message, after the header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,20 @@
+//! What will be done: a scenario, matched with what each driver offers.
+//!
+//! `mqbench check` prints a [`Plan`] and `run` carries it out: there is no second path.
+
+mod guarantee;
+pub mod model;
+mod options;
+pub mod order;
+pub mod print;
+mod resolve;
+pub mod schema;
+
+pub use model::{Connection, GivenOffer, GivenSetting, Plan, PlannedBroker, PlannedTrial, Secrets};
+pub use order::draw_seed;
+pub use resolve::resolve;
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! A plan as a plain value: it is stored with the results, and parts of it travel to workers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::drivers::descriptor::{Order, Side};
+use crate::scenario::units::Rate;
+use crate::scenario::workload::{Delivery, Durability, Load, Measure, Phases, Workload};
+use crate::scenario::{Disturbed, FilledIn, Secret, Threshold};
+
+/// Everything that a run does, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The scenario's name.
+    pub scenario: String,
+    /// One sentence; may be empty.
+    pub description: String,
+    /// Decides the order of trials and everything that is drawn in them.
+    pub seed: u64,
+    /// What every broker is asked to do.
+    pub workload: Workload,
+    /// The parts of a trial.
+    pub phases: Phases,
+    /// What must hold in the end.
+    pub thresholds: Vec<Threshold>,
+    /// When a trial counts as disturbed.
+    pub disturbed: Disturbed,
+    /// In the scenario's order.
+    pub brokers: Vec<PlannedBroker>,
+    /// In the order of running.
+    pub trials: Vec<PlannedTrial>,
+    /// Every default that was filled in.
+    pub defaults: Vec<FilledIn>,
+    /// What `--quick` changed; empty without it.
+    pub quick: Vec<String>,
+}
+
+/// One broker with everything decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedBroker {
+    /// As the results name it.
+    pub label: String,
+    /// The driver's name.
+    pub driver: String,
+    /// As a person names the system.
+    pub title: String,
+    /// Where it is.
+    pub connection: Connection,
+    /// An existing destination to use instead of a fresh one.
+    pub destination: Option<String>,
+    /// The driver's options, every default filled in. Times, sizes and shares are text with their unit.
+    pub options: BTreeMap<String, Value>,
+    /// What it gives.
+    pub offer: GivenOffer,
+    /// How it makes the pattern: `PUSH → PULL`.
+    pub how: String,
+    /// Whether it may stand in a ranking.
+    pub ranked: bool,
+    /// The most that may be sent to it.
+    pub max_rate: Option<Rate>,
+    /// Never stored: they go to workers by a way of their own.
+    #[serde(skip)]
+    pub secrets: Secrets,
+}
+
+/// Where a broker is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Connection {
+    /// A private instance. Entries with the same server, settings and program share one.
+    Managed {
+        /// By its name in the servers' registry.
+        server: String,
+        /// What the offer needs it to be set to, in the server's words.
+        config: BTreeMap<String, String>,
+        /// The program, where the scenario names one.
+        binary: Option<String>,
+    },
+    /// One that runs already.
+    External {
+        /// Without user and password.
+        url: String,
+    },
+    /// None is needed.
+    InProcess,
+}
+
+/// What to log in with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// User at the broker.
+    pub user: Option<String>,
+    /// Its password.
+    pub password: Option<Secret>,
+    /// A token instead of both.
+    pub token: Option<Secret>,
+}
+
+/// The offer that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenOffer {
+    /// What is promised, at least what was asked.
+    pub delivery: Delivery,
+    /// At least what was asked.
+    pub durability: Durability,
+    /// Whether publishers learn that the broker took responsibility.
+    pub acks: bool,
+    /// What order consumers may rely on.
+    pub order: Order,
+    /// The very settings, on each side.
+    pub settings: Vec<GivenSetting>,
+    /// What a reader must know besides; may be empty.
+    pub note: String,
+}
+
+/// One setting that makes an offer true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenSetting {
+    /// Where it is made.
+    pub side: Side,
+    /// In the words of that system.
+    pub key: String,
+    /// In the words of that system.
+    pub value: String,
+}
+
+/// One trial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedTrial {
+    /// From 1, in the order of running.
+    pub number: u32,
+    /// From 1; a block is one trial of every broker.
+    pub block: u32,
+    /// Index into the plan's brokers.
+    pub broker: usize,
+    /// Everything random in the trial is drawn from it; the same for all trials of a block, so that
+    /// every broker gets the same arrivals and sizes. Below 2^53, so that any reader of JSON keeps it.
+    pub seed: u64,
+}
+
+/// What a trial takes besides its phases: connections, destinations, clean-up.
+const AROUND_A_TRIAL: Duration = Duration::from_secs(1);
+
+impl Plan {
+    /// How long it will take if every drain ends at once, and if none does before its limit. `None`
+    /// where nothing says how long the measured part is (a count of messages without a rate).
+    pub fn estimate(&self) -> Option<(Duration, Duration)> {
+        let measure = match (self.phases.measure, &self.workload.load) {
+            (Measure::Time(time), _) => time,
+            (Measure::Count(count), Load::Rate { rate, .. }) => {
+                Duration::try_from_secs_f64(count as f64 / rate.0).ok()?
+            }
+            (Measure::Count(_), _) => return None,
+        };
+        let trials = u32::try_from(self.trials.len()).ok()?;
+        let least = self.phases.warmup.checked_add(measure)?;
+        let least = least.checked_add(AROUND_A_TRIAL)?;
+        let most = least.checked_add(self.phases.drain)?;
+        Some((least.checked_mul(trials)?, most.checked_mul(trials)?))
+    }
+}

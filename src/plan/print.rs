@@ -1,0 +1,380 @@
+//! A plan as `mqbench check` shows it: what every broker is asked, what each gives and by which very
+//! settings, every trial in order, and every default that was filled in.
+
+use crate::drivers::descriptor::{Order, Side};
+use crate::scenario::units::duration;
+use crate::scenario::workload::{Arrival, Load, Measure, Payload, Workload};
+use crate::terminal::style::{self, pad, paint, width, wrap};
+
+use super::model::{Connection, Plan, PlannedBroker};
+
+/// Lines of text, colour where it is on.
+struct Page {
+    out: String,
+    columns: usize,
+    color: bool,
+}
+
+impl Page {
+    fn heading(&mut self, text: &str) {
+        self.out.push('\n');
+        self.out.push_str(&paint(text, style::STRONG, self.color));
+        self.out.push('\n');
+    }
+
+    /// A name, and a value that is wrapped under itself.
+    fn row(&mut self, indent: usize, name: &str, name_columns: usize, value: &str) {
+        let left = indent + name_columns + 2;
+        let lines = wrap(value, self.columns.saturating_sub(left).max(20));
+        let name = paint(&pad(name, name_columns), style::DIM, self.color);
+        for (number, line) in lines.iter().enumerate() {
+            let lead = if number == 0 {
+                format!("{}{name}  ", " ".repeat(indent))
+            } else {
+                " ".repeat(left)
+            };
+            self.out.push_str(&lead);
+            self.out.push_str(line);
+            self.out.push('\n');
+        }
+    }
+}
+
+/// The plan in lines of at most `columns`.
+pub fn print(plan: &Plan, columns: usize, color: bool) -> String {
+    let mut page = Page {
+        out: String::new(),
+        columns: columns.max(40),
+        color,
+    };
+    page.out
+        .push_str(&paint(&plan.scenario, style::STRONG, color));
+    if !plan.description.is_empty() {
+        let text = format!(": {}", plan.description);
+        let lines = wrap(&text, page.columns.saturating_sub(width(&plan.scenario)));
+        page.out.push_str(&lines.join("\n"));
+    }
+    page.out.push_str("\n\n");
+    summary(&mut page, plan);
+    brokers(&mut page, plan);
+    trials(&mut page, plan);
+    if !plan.thresholds.is_empty() {
+        page.heading("thresholds");
+        for threshold in &plan.thresholds {
+            page.out.push_str(&format!("  {threshold}\n"));
+        }
+    }
+    if !plan.quick.is_empty() {
+        page.heading("changed by --quick");
+        for change in &plan.quick {
+            page.out.push_str(&format!("  {change}\n"));
+        }
+    }
+    defaults(&mut page, plan);
+    page.out
+}
+
+fn summary(page: &mut Page, plan: &Plan) {
+    let (workload, phases) = (&plan.workload, &plan.phases);
+    let names = 9;
+    page.row(2, "workload", names, &workload_line(workload));
+    let asked = format!(
+        "{}, {}, or more",
+        workload.delivery.name(),
+        workload.durability.name()
+    );
+    page.row(2, "asked", names, &asked);
+    let measure = match phases.measure {
+        Measure::Time(time) => duration::text(time),
+        Measure::Count(count) => format!("{count} messages"),
+    };
+    page.row(
+        2,
+        "phases",
+        names,
+        &format!(
+            "warmup {} · measure {measure} · drain up to {}",
+            duration::text(phases.warmup),
+            duration::text(phases.drain)
+        ),
+    );
+    let blocks = plan.trials.last().map_or(0, |trial| trial.block);
+    page.row(
+        2,
+        "trials",
+        names,
+        &format!(
+            "{} = {} × {}, shuffled from seed {}",
+            plan.trials.len(),
+            counted(plan.brokers.len(), "broker"),
+            counted(blocks as usize, "block"),
+            plan.seed
+        ),
+    );
+    page.row(
+        2,
+        "disturbed",
+        names,
+        &format!(
+            "a trial that loses more than {} of the CPU to others is repeated, up to {}",
+            plan.disturbed.share,
+            counted(plan.disturbed.repeats as usize, "time")
+        ),
+    );
+    let takes = match plan.estimate() {
+        Some((least, most)) => format!(
+            "about {}, at most {}",
+            rough(least.as_secs()),
+            rough(most.as_secs())
+        ),
+        None => "as long as the messages take".to_owned(),
+    };
+    page.row(2, "takes", names, &takes);
+}
+
+fn workload_line(workload: &Workload) -> String {
+    let message = &workload.message;
+    let size = match message.sizes.as_slice() {
+        [one] => one.size.to_string(),
+        several => {
+            let sizes: Vec<String> = several
+                .iter()
+                .map(|entry| format!("{} × {}", entry.weight, entry.size))
+                .collect();
+            format!("{} (mean {:.0}B)", sizes.join(" + "), message.mean_size())
+        }
+    };
+    let payload = match &message.payload {
+        Payload::Random => "random".to_owned(),
+        Payload::Zeros => "zeros".to_owned(),
+        Payload::Json => "json".to_owned(),
+        Payload::File(path) => format!("from {path}"),
+    };
+    let spaced = |arrival: &Arrival| match arrival {
+        Arrival::Uniform => "evenly spaced".to_owned(),
+        Arrival::Poisson => "poisson".to_owned(),
+        Arrival::Burst(size) => format!("bursts of {size}"),
+    };
+    let load = match &workload.load {
+        Load::Rate { rate, arrival } => format!("{rate}, open loop, {}", spaced(arrival)),
+        Load::Steps { steps, arrival } => {
+            let steps: Vec<String> = steps
+                .iter()
+                .map(|step| format!("{} for {}", step.rate, duration::text(step.lasts)))
+                .collect();
+            format!("{}, open loop, {}", steps.join(" → "), spaced(arrival))
+        }
+        Load::Max => "as fast as it goes, closed loop".to_owned(),
+    };
+    let mut parts = vec![
+        workload.pattern.name().to_owned(),
+        format!("{size} {payload}"),
+        load,
+        format!("{} → {}", workload.publishers, workload.consumers),
+    ];
+    if workload.groups > 1 {
+        parts.push(counted(workload.groups as usize, "group"));
+    }
+    if workload.destinations > 1 {
+        parts.push(counted(workload.destinations as usize, "destination"));
+    }
+    if message.keys > 0 {
+        parts.push(counted(message.keys as usize, "key"));
+    }
+    parts.push(format!("{} in flight", workload.in_flight));
+    parts.join(" · ")
+}
+
+fn brokers(page: &mut Page, plan: &Plan) {
+    page.heading("brokers");
+    let longest = |of: fn(&PlannedBroker) -> String| {
+        let widths = plan.brokers.iter().map(|broker| width(&of(broker)));
+        widths.max().unwrap_or(0)
+    };
+    let names = longest(|broker| broker.label.clone());
+    let gives = longest(|broker| given(broker));
+    for broker in &plan.brokers {
+        let more = broker.offer.delivery > plan.workload.delivery
+            || broker.offer.durability > plan.workload.durability;
+        let given = pad(&given(broker), gives);
+        let given = if more {
+            paint(&given, style::WARN, page.color)
+        } else {
+            given
+        };
+        let line = format!(
+            "  {}  {given}  {}",
+            paint(&pad(&broker.label, names), style::STRONG, page.color),
+            if more { "more than asked" } else { "" }
+        );
+        page.out.push_str(line.trim_end());
+        page.out.push('\n');
+        details(page, broker, names + 4);
+    }
+}
+
+/// `at-least-once, disk`.
+fn given(broker: &PlannedBroker) -> String {
+    format!(
+        "{}, {}",
+        broker.offer.delivery.name(),
+        broker.offer.durability.name()
+    )
+}
+
+fn details(page: &mut Page, broker: &PlannedBroker, indent: usize) {
+    let names = 9;
+    let system = match broker.driver == broker.label {
+        true => broker.title.clone(),
+        false => format!("{} (driver {})", broker.title, broker.driver),
+    };
+    page.row(indent, "system", names, &system);
+    let place = match &broker.connection {
+        Connection::Managed {
+            server,
+            config,
+            binary,
+        } => {
+            let settings: Vec<String> = config.iter().map(|(k, v)| format!("{k} {v}")).collect();
+            let mut text = format!("a private {server}");
+            if !settings.is_empty() {
+                text.push_str(&format!(" with {}", settings.join(", ")));
+            }
+            if let Some(binary) = binary {
+                text.push_str(&format!(", program {binary}"));
+            }
+            text
+        }
+        Connection::External { url } => match &broker.destination {
+            Some(destination) => format!("{url}, existing destination {destination}"),
+            None => url.clone(),
+        },
+        Connection::InProcess => "in this program, no server".to_owned(),
+    };
+    page.row(indent, "where", names, &place);
+    page.row(indent, "pattern", names, &broker.how);
+    let acks = match broker.offer.acks {
+        true => "acknowledged to publishers",
+        false => "not acknowledged to publishers",
+    };
+    let order = match broker.offer.order {
+        Order::None => "no order promised",
+        Order::PerPublisher => "in order per publisher",
+        Order::PerKey => "in order per key",
+    };
+    page.row(indent, "promises", names, &format!("{acks} · {order}"));
+    for (side, name) in [
+        (Side::Publisher, "publisher"),
+        (Side::Consumer, "consumer"),
+        (Side::Server, "server"),
+    ] {
+        let settings: Vec<String> = broker
+            .offer
+            .settings
+            .iter()
+            .filter(|setting| setting.side == side)
+            .map(|setting| format!("{} = {}", setting.key, setting.value))
+            .collect();
+        page.row(indent, name, names, &settings.join(" · "));
+    }
+    let options: Vec<String> = broker
+        .options
+        .iter()
+        .map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name} = {text}"),
+            None => format!("{name} = {value}"),
+        })
+        .collect();
+    page.row(indent, "options", names, &options.join(" · "));
+    if let Some(rate) = broker.max_rate {
+        page.row(indent, "max_rate", names, &rate.to_string());
+    }
+    page.row(indent, "note", names, &broker.offer.note);
+    if !broker.ranked {
+        page.row(indent, "ranking", names, "none: it is no broker");
+    }
+}
+
+fn trials(page: &mut Page, plan: &Plan) {
+    page.heading("trials, in this order");
+    let blocks = plan.trials.last().map_or(0, |trial| trial.block);
+    let names = format!("block {blocks}").len();
+    let digits = plan.trials.len().to_string().len();
+    for block in plan.trials.chunk_by(|a, b| a.block == b.block) {
+        let Some(first) = block.first() else { continue };
+        let trials: Vec<String> = block
+            .iter()
+            .map(|trial| {
+                let broker = plan.brokers.get(trial.broker);
+                let label = broker.map_or("?", |broker| broker.label.as_str());
+                // A number and its broker are never parted by a line's end.
+                format!("{:>digits$}\u{a0}{label}", trial.number).replace(' ', "\u{2007}")
+            })
+            .collect();
+        let longest = trials.iter().map(|trial| width(trial)).max().unwrap_or(0);
+        let room = page.columns.saturating_sub(names + 4);
+        let in_line = ((room + 3) / (longest + 3)).max(1);
+        for (number, line) in trials.chunks(in_line).enumerate() {
+            let name = if number == 0 {
+                format!("block {}", first.block)
+            } else {
+                String::new()
+            };
+            let cells: Vec<String> = line.iter().map(|trial| pad(trial, longest)).collect();
+            let line = cells.join("   ").replace(['\u{a0}', '\u{2007}'], " ");
+            let name = paint(&pad(&name, names), style::DIM, page.color);
+            page.out.push_str(format!("  {name}  {line}").trim_end());
+            page.out.push('\n');
+        }
+    }
+}
+
+fn defaults(page: &mut Page, plan: &Plan) {
+    if plan.defaults.is_empty() {
+        return;
+    }
+    page.heading("defaults filled in");
+    let paths = plan.defaults.iter().map(|default| width(&default.path));
+    let paths = paths.max().unwrap_or(0);
+    let cells: Vec<(String, usize)> = plan
+        .defaults
+        .iter()
+        .map(|default| {
+            let cell = format!(
+                "{}  {}",
+                paint(&pad(&default.path, paths), style::DIM, page.color),
+                default.value
+            );
+            (cell, paths + 2 + width(&default.value))
+        })
+        .collect();
+    let widest = cells.iter().map(|(_, columns)| *columns).max().unwrap_or(0);
+    let across = (page.columns.saturating_sub(2) / (widest + 4)).max(1);
+    let down = cells.len().div_ceil(across);
+    for row in 0..down {
+        let mut line = " ".to_owned();
+        let mut gap = 1;
+        for (cell, columns) in cells.iter().skip(row).step_by(down) {
+            line.push_str(&" ".repeat(gap));
+            line.push_str(cell);
+            gap = widest - columns + 4;
+        }
+        page.out.push_str(line.trim_end());
+        page.out.push('\n');
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// `45s`, `4m 20s`, `2h 5m`.
+fn rough(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,367 @@
+//! From a scenario and the drivers' declarations to a plan, or to everything that stands in the way.
+
+use std::collections::BTreeMap;
+
+use crate::drivers::descriptor::{Descriptor, PatternSpec, Side};
+use crate::scenario::suggest::did_you_mean;
+use crate::scenario::threshold::Metric;
+use crate::scenario::workload::{Load, Pattern};
+use crate::scenario::{BrokerEntry, Scenario};
+use crate::terminal::diagnostic::Diagnostic;
+
+use super::guarantee;
+use super::model::{Connection, GivenOffer, Plan, PlannedBroker, Secrets};
+use super::options;
+use super::order::interleave;
+
+/// Makes the plan. `drawn` is the seed for a scenario that names none, from
+/// [`draw_seed`](super::draw_seed).
+///
+/// # Errors
+/// Everything that some broker cannot do, each with its place in the scenario.
+pub fn resolve(
+    scenario: &Scenario,
+    drivers: &[&'static Descriptor],
+    drawn: u64,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    let mut brokers = Vec::new();
+    for entry in &scenario.brokers {
+        let Some(driver) = drivers.iter().find(|driver| driver.name == entry.driver) else {
+            errors.push(unknown_driver(scenario, entry, drivers));
+            continue;
+        };
+        brokers.extend(broker(scenario, entry, driver, drivers, &mut errors));
+    }
+    thresholds(scenario, &brokers, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let seed = scenario.seed.unwrap_or(drawn);
+    Ok(Plan {
+        scenario: scenario.name.clone(),
+        description: scenario.description.clone(),
+        seed,
+        workload: scenario.workload.clone(),
+        phases: scenario.phases,
+        thresholds: scenario.thresholds.clone(),
+        disturbed: scenario.disturbed,
+        trials: interleave(brokers.len(), scenario.trials, seed),
+        brokers,
+        defaults: scenario.defaults.clone(),
+        quick: scenario.quick.clone(),
+    })
+}
+
+fn unknown_driver(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    drivers: &[&'static Descriptor],
+) -> Diagnostic {
+    let error = scenario.error(
+        entry.driver_at,
+        format!("unknown broker `{}`", entry.driver),
+    );
+    let error = match did_you_mean(&entry.driver, drivers.iter().map(|driver| driver.name)) {
+        Some(label) => error.label(label),
+        None => error,
+    };
+    error.help("`mqbench drivers` lists them all; an entry of another name says its `driver: …`")
+}
+
+/// One broker with everything decided; `None` where something is wrong with it.
+fn broker(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &'static Descriptor,
+    drivers: &[&'static Descriptor],
+    errors: &mut Vec<Diagnostic>,
+) -> Option<PlannedBroker> {
+    let before = errors.len();
+    let options = options::resolve(scenario, entry, driver, errors);
+    let offer = guarantee::choose(scenario, entry, driver, drivers);
+    let offer = offer.map_err(|error| errors.push(*error)).ok();
+    let pattern = pattern(scenario, entry, driver, errors);
+    let connection = connection(scenario, entry, driver, offer.as_ref(), errors);
+    security(scenario, entry, driver, errors);
+    max_rate(scenario, entry, errors);
+    if errors.len() > before {
+        return None;
+    }
+    Some(PlannedBroker {
+        label: entry.label.clone(),
+        driver: driver.name.to_owned(),
+        title: driver.title.to_owned(),
+        connection: connection?,
+        destination: entry.destination.clone(),
+        options,
+        offer: offer?,
+        how: pattern?.how.to_owned(),
+        ranked: driver.ranked,
+        max_rate: entry.max_rate,
+        secrets: Secrets {
+            user: entry.user.clone(),
+            password: entry.password.clone(),
+            token: entry.token.clone(),
+        },
+    })
+}
+
+/// How the driver makes the pattern, if it can.
+fn pattern(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &'static Descriptor,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<&'static PatternSpec> {
+    let workload = &scenario.workload;
+    let find = |pattern| driver.patterns.iter().find(|spec| spec.pattern == pattern);
+    let spec = match workload.pattern {
+        // A backlog is a queue, or several, that was filled beforehand.
+        Pattern::Backlog if workload.groups > 1 => find(Pattern::FanOut),
+        Pattern::Backlog => find(Pattern::Backlog).or_else(|| find(Pattern::Queue)),
+        other => find(other),
+    };
+    if workload.drains_backlog() && !driver.holds_backlog {
+        let error = scenario.error(entry.at, format!("{} holds no backlog", entry.label));
+        errors.push(
+            error
+                .label("messages that nobody waits for are gone")
+                .help("take this broker out, or set `publishers: 1` to send and consume at once"),
+        );
+        return None;
+    }
+    let Some(spec) = spec else {
+        let known: Vec<&str> = driver
+            .patterns
+            .iter()
+            .map(|spec| spec.pattern.name())
+            .collect();
+        let asked = workload.pattern.name();
+        let error = scenario.error(entry.at, format!("{} has no {asked}", entry.label));
+        errors.push(
+            error
+                .label(format!("patterns: {}", known.join(", ")))
+                .help("take this broker out, or ask for another `workload.pattern`"),
+        );
+        return None;
+    };
+    if !spec.shared && workload.consumers > workload.destinations {
+        let error = scenario.error(
+            entry.at,
+            format!(
+                "{} cannot share one destination among consumers",
+                entry.label
+            ),
+        );
+        errors.push(
+            error
+                .label(format!(
+                    "{} consumers for {} destinations",
+                    workload.consumers, workload.destinations
+                ))
+                .help(format!(
+                    "write `destinations: {}`, one for each consumer",
+                    workload.consumers
+                )),
+        );
+        return None;
+    }
+    Some(spec)
+}
+
+/// Where the broker is: a private instance, one that runs already, or nowhere.
+fn connection(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &Descriptor,
+    offer: Option<&GivenOffer>,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<Connection> {
+    let at = |key: &str| scenario.place(&format!("brokers.{}.{key}", entry.label));
+    let mut fail = |key: &str, message: String, help: String| {
+        errors.push(scenario.error(at(key), message).help(help));
+        None
+    };
+    let label = &entry.label;
+    if let Some(url) = &entry.url {
+        for (key, there) in [
+            ("managed", entry.managed.is_some()),
+            ("binary", entry.binary.is_some()),
+        ] {
+            if there {
+                return fail(
+                    key,
+                    format!("`{label}` has a `url` and `{key}`"),
+                    format!("a broker with a `url` runs already: remove `{key}`, or the `url`"),
+                );
+            }
+        }
+        let schemes: Vec<String> = driver.schemes.iter().map(|s| format!("{s}://")).collect();
+        let Some(usual) = schemes.first() else {
+            return fail(
+                "url",
+                format!("{} takes no `url`", driver.name),
+                "it runs inside mqbench; remove the `url`".to_owned(),
+            );
+        };
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        let host = url.split_once("://").map_or("", |(_, rest)| rest);
+        if !scheme.is_some_and(|scheme| driver.schemes.contains(&scheme)) {
+            return fail(
+                "url",
+                match scheme {
+                    Some(scheme) => format!("{} does not speak `{scheme}://`", driver.name),
+                    None => format!("`{url}` has no scheme"),
+                },
+                format!("its URLs begin with {}", schemes.join(" or ")),
+            );
+        }
+        if host.is_empty() || host.contains(char::is_whitespace) {
+            return fail(
+                "url",
+                format!("`{url}` names no host"),
+                format!("for example `{usual}localhost`"),
+            );
+        }
+        return Some(Connection::External { url: url.clone() });
+    }
+    if entry.destination.is_some() {
+        return fail(
+            "destination",
+            format!("`{label}` names a destination and no `url`"),
+            "a private instance is empty; leave `destination` out, or name a broker with `url`"
+                .to_owned(),
+        );
+    }
+    let Some(server) = driver.server else {
+        for (key, there) in [
+            ("managed", entry.managed.is_some()),
+            ("binary", entry.binary.is_some()),
+        ] {
+            if there {
+                return fail(
+                    key,
+                    format!("{} has no server of its own", driver.name),
+                    format!("remove `{key}`"),
+                );
+            }
+        }
+        return Some(Connection::InProcess);
+    };
+    let config: BTreeMap<String, String> = offer?
+        .settings
+        .iter()
+        .filter(|setting| setting.side == Side::Server)
+        .map(|setting| (setting.key.clone(), setting.value.clone()))
+        .collect();
+    Some(Connection::Managed {
+        server: server.to_owned(),
+        config,
+        binary: entry.binary.clone(),
+    })
+}
+
+fn security(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &Descriptor,
+    errors: &mut Vec<Diagnostic>,
+) {
+    let given = [
+        ("user", entry.user.is_some()),
+        ("password", entry.password.is_some()),
+        ("token", entry.token.is_some()),
+        ("tls", entry.tls.is_some()),
+    ];
+    for (key, _) in given.iter().filter(|(_, there)| *there) {
+        let at = scenario.place(&format!("brokers.{}.{key}", entry.label));
+        if !driver.security.contains(key) {
+            let help = match driver.security {
+                [] => "it takes neither user, password, token nor tls".to_owned(),
+                known => format!("it takes {}", known.join(", ")),
+            };
+            errors.push(
+                scenario
+                    .error(at, format!("{} does not honour `{key}`", driver.name))
+                    .help(help),
+            );
+        } else if entry.url.is_none() {
+            errors.push(
+                scenario
+                    .error(at, format!("`{}` has `{key}` and no `url`", entry.label))
+                    .help("a private instance takes no login; name a broker with `url`"),
+            );
+        }
+    }
+}
+
+/// A cap that the load would break: brokers are compared at the same load, so it is refused, not cut.
+fn max_rate(scenario: &Scenario, entry: &BrokerEntry, errors: &mut Vec<Diagnostic>) {
+    let Some(most) = entry.max_rate else { return };
+    let over = match &scenario.workload.load {
+        Load::Max => Some("`load: max` knows no rate".to_owned()),
+        Load::Rate { rate, .. } => (*rate > most).then(|| format!("{rate} is above it")),
+        Load::Steps { steps, .. } => steps
+            .iter()
+            .find(|step| step.rate > most)
+            .map(|step| format!("a step of {} is above it", step.rate)),
+    };
+    if let Some(over) = over {
+        let at = scenario.place(&format!("brokers.{}.max_rate", entry.label));
+        errors.push(
+            scenario
+                .error(at, format!("the load breaks `max_rate` of {}", entry.label))
+                .label(over)
+                .help(format!(
+                    "ask for `load: {{rate: {most}}}` or less, or raise `max_rate`"
+                )),
+        );
+    }
+}
+
+/// Latencies that end with an acknowledgement need brokers that give one.
+fn thresholds(scenario: &Scenario, brokers: &[PlannedBroker], errors: &mut Vec<Diagnostic>) {
+    for (number, threshold) in scenario.thresholds.iter().enumerate() {
+        let Metric::Latency(_, latency) = threshold.metric else {
+            continue;
+        };
+        if !latency.needs_acks() {
+            continue;
+        }
+        let about = |broker: &&PlannedBroker| {
+            threshold
+                .broker
+                .as_ref()
+                .is_none_or(|label| *label == broker.label)
+        };
+        let (acking, silent): (Vec<_>, Vec<_>) = brokers
+            .iter()
+            .filter(about)
+            .partition(|broker| broker.offer.acks);
+        let names = |brokers: &[&PlannedBroker]| {
+            let labels: Vec<&str> = brokers.iter().map(|b| b.label.as_str()).collect();
+            labels.join(", ")
+        };
+        if silent.is_empty() {
+            continue;
+        }
+        let help = match acking.first() {
+            Some(first) => format!(
+                "ask it of those that do: `{}: {}`",
+                first.label,
+                threshold.condition()
+            ),
+            None => "ask for `delivery: at-least-once`, or judge `end_to_end` or `transit`".into(),
+        };
+        errors.push(
+            scenario
+                .error(
+                    scenario.place(&format!("thresholds.{number}")),
+                    format!("`{threshold}` needs acknowledgements"),
+                )
+                .label(format!("publishers get none from {}", names(&silent)))
+                .help(help),
+        );
+    }
+}

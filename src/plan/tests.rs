@@ -1,0 +1,301 @@
+//! Plans of scenarios as a user writes them, against invented systems.
+
+use serde_json::json;
+
+use super::fixtures::DRIVERS;
+use super::*;
+use crate::scenario::{self, Overrides, Scenario};
+use crate::terminal::diagnostic::render_all;
+use crate::terminal::style::width;
+
+fn scenario(text: &str) -> Scenario {
+    let environment = |name: &str| (name == "PW").then(|| "hunter2".to_owned());
+    scenario::parse("orders.yaml", text, &Overrides::default(), &environment)
+        .unwrap_or_else(|errors| panic!("{}", render_all(&errors, false)))
+}
+
+#[track_caller]
+fn planned(text: &str) -> Plan {
+    resolve(&scenario(text), DRIVERS, 42)
+        .unwrap_or_else(|errors| panic!("{}", render_all(&errors, false)))
+}
+
+#[track_caller]
+fn refused(text: &str) -> String {
+    match resolve(&scenario(text), DRIVERS, 42) {
+        Ok(_) => panic!("accepted:\n{text}"),
+        Err(errors) => render_all(&errors, false),
+    }
+}
+
+const LOAD: &str = "workload: {load: {rate: 5k/s}}\n";
+
+#[test]
+fn each_broker_gets_the_weakest_offer_that_holds_what_was_asked() {
+    let plan = planned(&format!("brokers: [wire, wire-log]\n{LOAD}"));
+    assert_eq!(plan.brokers[0].offer.delivery.name(), "at-most-once");
+    assert_eq!(plan.brokers[1].offer.delivery.name(), "at-least-once");
+    assert_eq!(plan.brokers[1].offer.durability.name(), "memory");
+    let plan = planned(
+        "brokers: [wire-log]\nworkload: {delivery: at-least-once, durability: disk, load: max}\n",
+    );
+    assert_eq!(plan.brokers[0].offer.durability.name(), "fsync");
+    assert_eq!(
+        plan.brokers[0].connection,
+        Connection::Managed {
+            server: "wired".into(),
+            config: [("storage".to_owned(), "file".to_owned())].into(),
+            binary: None,
+        }
+    );
+}
+
+#[test]
+fn a_guarantee_that_is_not_given_names_who_could() {
+    let text = "brokers:\n  wire:\nworkload: {delivery: at-least-once, load: max}\n";
+    assert_eq!(
+        refused(text),
+        "error: wire cannot give at-least-once\n   \
+         ╭─ orders.yaml:2:3\n 2 │   wire:\n   \
+         │   ^^^^ gives: at-most-once, memory\n   \
+         ╰ use `wire-log`, which gives at-least-once on memory or fsync with the same server; \
+         or ask for `delivery: at-most-once`\n"
+    );
+    let text = "brokers: [wire]\nworkload: {durability: disk, load: max}\n";
+    let error = refused(text);
+    assert!(
+        error.contains("wire cannot give at-most-once on disk"),
+        "{error}"
+    );
+    assert!(error.contains("or ask for `durability: memory`"), "{error}");
+    let text = "brokers: [pipe]\nworkload: {delivery: exactly-once, load: max}\n";
+    let error = refused(text);
+    assert!(
+        error.contains("╰ ask for `delivery: at-most-once`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn options_are_checked_and_defaults_filled_in() {
+    let plan = planned(&format!(
+        "brokers: {{wire-log: {{prefetch: 7, linger: 1000us, segment: 1024B, loss: 0.01, subject: 012, stall: {{at: 3s, for: 1s}}}}}}\n{LOAD}"
+    ));
+    let options = json!(plan.brokers[0].options);
+    assert_eq!(
+        options,
+        json!({
+            "prefetch": 7, "compression": "none", "linger": "1ms", "segment": "1KiB",
+            "loss": "1%", "mirrored": false, "subject": "012",
+            "stall": {"at": "3s", "for": "1s"}
+        })
+    );
+}
+
+#[test]
+fn a_mistyped_option_is_shown_as_the_manual_draws_it() {
+    let text = format!("brokers:\n  wire-log: {{prefech: 200}}\n{LOAD}");
+    assert_eq!(
+        refused(&text),
+        "error: unknown broker option `prefech`\n   \
+         ╭─ orders.yaml:2:14\n 2 │   wire-log: {prefech: 200}\n   \
+         │              ^^^^^^^ did you mean `prefetch`?\n   \
+         ╰ options of wire-log: `mqbench drivers wire-log`\n"
+    );
+    let error = refused(&format!("brokers: {{wire: {{pasword: x}}}}\n{LOAD}"));
+    assert!(error.contains("did you mean `password`?"), "{error}");
+}
+
+#[test]
+fn a_wrong_value_of_an_option_says_what_would_be_right() {
+    for (option, part) in [
+        ("prefetch: 0", "a whole number from 1 to 1000, not `0`"),
+        ("prefetch: many", "not `many`"),
+        ("prefetch: 1.5", "not `1.5`"),
+        ("compression: lz5", "did you mean `lz4`?"),
+        ("compression: [lz4]", "not a list"),
+        ("linger: 5", "`5` has no unit"),
+        ("segment: 1kb", "no unit of size"),
+        ("loss: 200%", "not between 0 and 1"),
+        ("mirrored: yes", "`true` or `false`, not `yes`"),
+        ("subject: {a: b}", "expected text, not a map"),
+        ("stall: {at: 3s}", "expected `{at: 3s, for: 1s}`"),
+        (
+            "stall: {at: 3s, for: 1s, x: 1}",
+            "expected `{at: 3s, for: 1s}`",
+        ),
+        ("linger:", "not nothing"),
+    ] {
+        let error = refused(&format!("brokers: {{wire-log: {{{option}}}}}\n{LOAD}"));
+        assert!(error.contains(part), "{option}: {error}");
+        assert!(error.contains("orders.yaml:1:"), "{error}");
+    }
+}
+
+#[test]
+fn what_a_driver_cannot_do_is_refused() {
+    for (text, part) in [
+        (
+            "brokers: [wier]\nworkload: {load: max}\n",
+            "did you mean `wire`?",
+        ),
+        (
+            "brokers: {a: {driver: wier}}\nworkload: {load: max}\n",
+            "1:23",
+        ),
+        (
+            "brokers: [pipe]\nworkload: {load: max, pattern: fan-out}\n",
+            "pipe has no fan-out",
+        ),
+        (
+            "brokers: [pipe]\nworkload: {load: max, consumers: 3}\n",
+            "cannot share one destination",
+        ),
+        (
+            "brokers: [wire]\nworkload: {pattern: backlog}\nphases: {measure: 9}\n",
+            "wire holds no backlog",
+        ),
+        (
+            "brokers: [wire]\nworkload: {publishers: 0}\nphases: {measure: 9}\n",
+            "wire holds no backlog",
+        ),
+        (
+            "brokers: {pipe: {url: 'x://h'}}\nworkload: {load: max}\n",
+            "takes no `url`",
+        ),
+        (
+            "brokers: {wire: {url: 'nats://h'}}\nworkload: {load: max}\n",
+            "does not speak `nats://`",
+        ),
+        (
+            "brokers: {wire: {url: localhost}}\nworkload: {load: max}\n",
+            "has no scheme",
+        ),
+        (
+            "brokers: {wire: {url: 'wire://'}}\nworkload: {load: max}\n",
+            "names no host",
+        ),
+        (
+            "brokers: {wire: {url: 'wire://h', managed: {}}}\nworkload: {load: max}\n",
+            "a `url` and `managed`",
+        ),
+        (
+            "brokers: {wire: {url: 'wire://h', binary: x}}\nworkload: {load: max}\n",
+            "a `url` and `binary`",
+        ),
+        (
+            "brokers: {wire: {destination: x}}\nworkload: {load: max}\n",
+            "a destination and no `url`",
+        ),
+        (
+            "brokers: {pipe: {binary: x}}\nworkload: {load: max}\n",
+            "no server of its own",
+        ),
+        (
+            "brokers: {wire: {user: x}}\nworkload: {load: max}\n",
+            "has `user` and no `url`",
+        ),
+        (
+            "brokers: {wire-log: {url: 'wire://h', token: '${PW}'}}\nworkload: {load: max}\n",
+            "does not honour `token`",
+        ),
+        (
+            "brokers: {wire: {max_rate: 1k/s}}\nworkload: {load: {rate: 2k/s}}\n",
+            "2k/s is above it",
+        ),
+        (
+            "brokers: {wire: {max_rate: 1k/s}}\nworkload: {load: max}\n",
+            "knows no rate",
+        ),
+    ] {
+        let error = refused(text);
+        assert!(error.contains(part), "`{part}` is missing in\n{error}");
+    }
+    planned("brokers: [pipe]\nworkload: {load: max, consumers: 3, destinations: 3}\n");
+    planned("brokers: [wire-log]\nworkload: {pattern: backlog}\nphases: {measure: 9}\n");
+}
+
+#[test]
+fn a_threshold_on_acknowledgements_needs_brokers_that_give_them() {
+    let with = |threshold: &str| {
+        format!("brokers: [wire, wire-log]\n{LOAD}thresholds:\n  - {threshold}\n")
+    };
+    let error = refused(&with("p99(publish) < 5ms"));
+    assert!(error.contains("publishers get none from wire\n"), "{error}");
+    assert!(error.contains("`wire-log: p99(publish) < 5ms`"), "{error}");
+    planned(&with("wire-log: p99(service) < 5ms"));
+    planned(&with("p99(end_to_end) < 5ms"));
+}
+
+#[test]
+fn errors_of_all_brokers_come_at_once() {
+    let text = "brokers: {wire: {x: 1}, pipe: {y: 2}, nope: }\nworkload: {load: max}\n";
+    assert_eq!(refused(text).matches("error:").count(), 3);
+}
+
+#[test]
+fn a_plan_survives_storage_and_its_secrets_do_not() {
+    let text = "brokers: {wire: {url: 'wire://h:1', user: bench, password: '${PW}', max_rate: 9k/s}, pipe: }\nworkload: {load: {rate: 5k/s}}\nthresholds: ['wire: lost == 0']\nseed: 7\n";
+    let plan = planned(text);
+    assert_eq!(plan.seed, 7);
+    let secrets = &plan.brokers[0].secrets;
+    assert_eq!(secrets.password.as_ref().unwrap().reveal(), "hunter2");
+    let stored = serde_json::to_string(&plan).unwrap();
+    assert!(!stored.contains("hunter2"), "{stored}");
+    let mut back: Plan = serde_json::from_str(&stored).unwrap();
+    assert_eq!(back.brokers[0].secrets, Secrets::default());
+    back.brokers[0].secrets = plan.brokers[0].secrets.clone();
+    assert_eq!(back, plan);
+}
+
+#[test]
+fn the_seed_of_the_scenario_wins_over_the_drawn_one() {
+    let text = format!("brokers: [wire, pipe]\n{LOAD}");
+    assert_eq!(planned(&text).seed, 42);
+    assert_eq!(planned(&format!("{text}seed: 7\n")).seed, 7);
+    assert_eq!(planned(&text).trials, planned(&text).trials);
+}
+
+#[test]
+fn the_estimate_counts_every_trial_with_and_without_its_drain() {
+    let plan = planned(
+        "brokers: [wire, pipe]\nworkload: {load: {rate: 5k/s}}\nphases: {warmup: 1s, measure: 8s, drain: 5s}\ntrials: 2\n",
+    );
+    let (least, most) = plan.estimate().unwrap();
+    assert_eq!((least.as_secs(), most.as_secs()), (40, 60));
+    let plan = planned("brokers: [wire]\nworkload: {load: max}\nphases: {measure: 8}\n");
+    assert_eq!(plan.estimate(), None);
+}
+
+#[test]
+fn the_printed_plan_shows_everything_and_fits_the_terminal() {
+    let plan = planned(
+        "name: orders\ndescription: What a shop sends in an hour of its best day\nbrokers: {wire: , second-log: {driver: wire-log, prefetch: 7, stall: {at: 3s, for: 1s}}, pipe: }\nworkload: {load: {rate: 5k/s}}\ntrials: 12\nthresholds: [lost == 0]\n",
+    );
+    for columns in [80, 160] {
+        let text = print::print(&plan, columns, false);
+        for line in text.lines() {
+            assert!(width(line) <= columns, "{columns}: {line}");
+            assert_eq!(line, line.trim_end());
+        }
+        for trial in &plan.trials {
+            let label = &plan.brokers[trial.broker].label;
+            assert!(
+                text.contains(&format!("{:>2} {label}", trial.number)),
+                "{text}"
+            );
+        }
+        for part in [
+            "asked      at-most-once, memory, or more",
+            "at-least-once, memory  more than asked",
+            "a private wired with storage memory",
+            "prefetch = 7",
+            "workload.message.size",
+            "seed 42",
+            "lost == 0",
+            "about ",
+        ] {
+            assert!(text.contains(part), "`{part}` is missing in\n{text}");
+        }
+    }
+}
