@@ -6,6 +6,11 @@
 
 pub mod descriptor;
 pub mod nats;
+pub mod redis;
+pub mod redis_pubsub;
+mod redis_reader;
+pub mod redis_streams;
+mod redis_upkeep;
 pub mod target;
 
 use std::fmt;
@@ -149,7 +154,9 @@ pub trait AsyncConsumer: Send {
 
 /// Every driver there is: a new one is one file and one line.
 pub static REGISTRY: &[&dyn Driver] = &[
-    &nats::Nats, //
+    &nats::Nats,
+    &redis_pubsub::RedisPubSub,
+    &redis_streams::RedisStreams,
 ];
 
 /// What all drivers declare.
