@@ -8,6 +8,11 @@ pub mod descriptor;
 pub mod faults;
 pub mod loopback;
 pub mod nats;
+pub mod redis;
+pub mod redis_pubsub;
+mod redis_reader;
+pub mod redis_streams;
+mod redis_upkeep;
 pub mod target;
 
 use futures_util::future::BoxFuture;
@@ -35,7 +40,12 @@ pub trait Driver: Send + Sync {
 }
 
 /// Every driver there is: a new one is one file and one line.
-pub static REGISTRY: &[&dyn Driver] = &[&loopback::Loopback, &nats::Nats];
+pub static REGISTRY: &[&dyn Driver] = &[
+    &loopback::Loopback,
+    &nats::Nats,
+    &redis_pubsub::RedisPubSub,
+    &redis_streams::RedisStreams,
+];
 
 /// What all drivers declare.
 pub fn descriptors() -> impl Iterator<Item = &'static Descriptor> {

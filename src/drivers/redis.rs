@@ -1,0 +1,283 @@
+//! What the Redis drivers share: connections, the words of an error, and publishing in pipelines.
+
+use std::io::Write as _;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::TcpSettings;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
+    RedisWrite, ToRedisArgs, Value, cmd,
+};
+use tokio::time::timeout;
+
+use super::DriverError;
+use super::descriptor::{OptionKind, OptionSpec};
+use super::target::{CONNECT_TIMEOUT, shown, url};
+use crate::engine::outbox::{Acks, Message, Token};
+use crate::engine::pacing::AsyncOutbox;
+use crate::engine::task::Task;
+
+/// The client of both drivers.
+pub const CLIENT: &str = "redis 1.8";
+/// URL schemes that the client takes without further features.
+pub const SCHEMES: &[&str] = &["redis", "valkey", "redis+unix", "unix"];
+/// A server that answers nothing for so long is called gone.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How many pipelines of one publisher may be under way: with one, the client would idle while the
+/// server answers; with many, a batch is taken apart that one write could send.
+pub const PIPELINES: OptionSpec = OptionSpec {
+    name: "pipelines",
+    kind: OptionKind::Count(1, 50),
+    default: Some("4"),
+    about: "Pipelines that a publisher has under way before it waits for the answer to one.",
+};
+
+/// Where a server is and how to log in.
+pub fn client(task: &Task) -> Result<Client, DriverError> {
+    let url = url(task)?;
+    let doing = format!("understand the address {}", shown(url));
+    let wrong = |error: RedisError| DriverError {
+        doing: doing.clone(),
+        cause: reason(&error),
+    };
+    let info = url.into_connection_info().map_err(wrong)?;
+    let mut login = info.redis_settings().clone();
+    if let Some(user) = &task.user {
+        login = login.set_username(user);
+    }
+    // A token is a password without a name.
+    if let Some(password) = task.password.as_ref().or(task.token.as_ref()) {
+        login = login.set_password(password);
+    }
+    let info = info
+        .set_redis_settings(login)
+        // One write is one batch: there is nothing that the kernel should wait for.
+        .set_tcp_settings(TcpSettings::default().set_nodelay(true));
+    Client::open(info).map_err(wrong)
+}
+
+/// A connection that gives up on an answer after `answer_within`.
+pub async fn connect(
+    task: &Task,
+    answer_within: Duration,
+) -> Result<MultiplexedConnection, DriverError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(answer_within));
+    let client = client(task)?;
+    in_time(
+        task,
+        client.get_multiplexed_async_connection_with_config(&config),
+    )
+    .await
+}
+
+/// Waits for a connection no longer than is reasonable.
+pub async fn in_time<T>(
+    task: &Task,
+    connecting: impl Future<Output = RedisResult<T>>,
+) -> Result<T, DriverError> {
+    let failed = |cause: String| DriverError {
+        doing: format!("connect to {}", address(task)),
+        cause,
+    };
+    match timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(connected) => connected.map_err(|error| failed(reason(&error))),
+        Err(_) => Err(failed(format!(
+            "no answer within {} s",
+            CONNECT_TIMEOUT.as_secs()
+        ))),
+    }
+}
+
+/// The address as messages show it.
+pub fn address(task: &Task) -> String {
+    task.url.as_deref().map(shown).unwrap_or_default()
+}
+
+/// For `map_err`: what was attempted, at which server.
+pub fn failed(task: &Task, doing: &str) -> impl Fn(RedisError) -> DriverError {
+    let doing = format!("{doing} at {}", address(task));
+    move |error| DriverError {
+        doing: doing.clone(),
+        cause: reason(&error),
+    }
+}
+
+/// What was wrong, in the server's words where it said something.
+pub fn reason(error: &RedisError) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    if error.is_connection_refusal() {
+        return "connection refused".to_owned();
+    }
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        (None, Some(detail)) => detail.to_owned(),
+        (None, None) if error.is_connection_dropped() => "the connection was lost".to_owned(),
+        (None, None) => error.to_string(),
+    }
+}
+
+/// The value of a line `name:value` in an answer to `INFO`.
+pub fn info_line<'i>(info: &'i str, name: &str) -> Option<&'i str> {
+    info.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        .map(str::trim)
+}
+
+/// One setting of the server; `None` where we may not ask.
+pub async fn setting(connection: &mut MultiplexedConnection, name: &str) -> Option<String> {
+    let answer: RedisResult<Vec<String>> = cmd("CONFIG")
+        .arg("GET")
+        .arg(name)
+        .query_async(connection)
+        .await;
+    answer.ok()?.into_iter().nth(1)
+}
+
+/// The payload of a message, written into a command without a copy in between.
+pub struct Body<'m, 'p>(pub &'m Message<'p>);
+
+impl ToRedisArgs for Body<'_, '_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        let (head, body) = self.0.parts();
+        let mut writer = out.writer_for_next_arg();
+        // Writing into memory cannot fail.
+        let _ = writer.write_all(head).and_then(|()| writer.write_all(body));
+    }
+}
+
+/// Commands on their way, and the messages that they carry.
+#[derive(Default)]
+struct Batch {
+    pipeline: Pipeline,
+    tokens: Vec<Token>,
+}
+
+/// How a publisher sends.
+pub struct Sending<'t> {
+    pub task: &'t Task,
+    /// Messages of one pipeline at most.
+    pub batch: usize,
+    /// Pipelines under way at most.
+    pub pipelines: usize,
+}
+
+impl Sending<'_> {
+    /// Sends until the outbox has no more and everything is answered. All that is due goes out in one
+    /// pipeline; while some are under way, what becomes due is collected for the next.
+    pub async fn run(
+        &self,
+        connection: &MultiplexedConnection,
+        mut outbox: AsyncOutbox,
+        command: impl Fn(&Message<'_>) -> Cmd,
+    ) -> Result<(), DriverError> {
+        let acks = outbox.acks();
+        let mut under_way = FuturesUnordered::new();
+        let mut spare: Vec<Batch> = Vec::new();
+        let mut problem = None;
+        while problem.is_none() {
+            let due = {
+                let mut due = pin!(outbox.due(self.batch));
+                loop {
+                    if under_way.is_empty() {
+                        break due.await;
+                    }
+                    let full = under_way.len() >= self.pipelines;
+                    let answered = if full {
+                        under_way.next().await
+                    } else {
+                        match select(due.as_mut(), under_way.next()).await {
+                            Either::Left((due, _)) => break due,
+                            Either::Right((answered, _)) => answered,
+                        }
+                    };
+                    let Some((batch, answer)) = answered else {
+                        continue;
+                    };
+                    problem = problem.or(self.settle(&acks, &batch, answer));
+                    spare.push(batch);
+                    if problem.is_some() {
+                        break 0;
+                    }
+                }
+            };
+            if due == 0 {
+                break;
+            }
+            let mut batch = spare.pop().unwrap_or_default();
+            batch.pipeline.clear();
+            batch.tokens.clear();
+            while let Some(message) = outbox.next() {
+                batch.tokens.push(message.token);
+                batch.pipeline.add_command(command(&message));
+            }
+            under_way.push(send(connection.clone(), batch));
+            // A future does nothing until it is asked, and the next batch may be due already.
+            if let Some(Some((batch, answer))) = under_way.next().now_or_never() {
+                problem = self.settle(&acks, &batch, answer);
+                spare.push(batch);
+            }
+        }
+        while let Some((batch, answer)) = under_way.next().await {
+            problem = problem.or(self.settle(&acks, &batch, answer));
+        }
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Says what became of the messages of one pipeline; what is returned ends the publisher.
+    fn settle(
+        &self,
+        acks: &Acks,
+        batch: &Batch,
+        answer: RedisResult<Vec<Value>>,
+    ) -> Option<DriverError> {
+        let answers = match answer {
+            Ok(answers) => answers,
+            Err(error) => {
+                let cause = reason(&error);
+                for token in &batch.tokens {
+                    acks.failed(*token, &cause);
+                }
+                let doing = format!("publish to {}", address(self.task));
+                return Some(DriverError { doing, cause });
+            }
+        };
+        let refused = |value: &Value| matches!(value, Value::ServerError(_));
+        if !answers.iter().any(refused) {
+            if self.task.acks {
+                acks.acked_all(batch.tokens.iter().copied());
+            }
+            return None;
+        }
+        for (token, answer) in batch.tokens.iter().zip(&answers) {
+            match answer {
+                Value::ServerError(error) => acks.failed(*token, error),
+                _ if self.task.acks => acks.acked(*token),
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+async fn send(
+    mut connection: MultiplexedConnection,
+    batch: Batch,
+) -> (Batch, RedisResult<Vec<Value>>) {
+    let count = batch.tokens.len();
+    let answer = connection
+        .send_packed_commands(&batch.pipeline, 0, count)
+        .await;
+    (batch, answer)
+}

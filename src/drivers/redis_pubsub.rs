@@ -1,0 +1,208 @@
+//! Redis Pub/Sub: channels, at most once, nothing kept.
+//!
+//! The answer to `PUBLISH` comes when the server has put the message into the output buffer of every
+//! subscriber: it took responsibility as far as this system ever does. It says nothing of delivery: a
+//! subscriber that falls behind by more than its output buffer is disconnected, and what it had not
+//! read is gone.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, cmd};
+
+use super::descriptor::{
+    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
+};
+use super::redis::{
+    ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, address, client, connect, failed,
+    in_time, info_line, setting,
+};
+use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
+use crate::engine::inbox::Inbox;
+use crate::engine::pacing::AsyncOutbox;
+use crate::engine::task::Task;
+use crate::scenario::workload::{Delivery, Durability, Pattern};
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    name: "redis-pubsub",
+    title: "Redis Pub/Sub",
+    about: "Redis channels: what nobody listens to is gone.",
+    client: CLIENT,
+    schemes: SCHEMES,
+    server: Some("redis"),
+    options: &[
+        OptionSpec {
+            name: "batch",
+            kind: OptionKind::Count(1, 10_000),
+            default: Some("256"),
+            about: "Messages that one pipeline of a publisher carries at most.",
+        },
+        PIPELINES,
+    ],
+    patterns: &[
+        PatternSpec {
+            pattern: Pattern::Queue,
+            shared: false,
+            how: "channel, one subscriber per group",
+        },
+        PatternSpec {
+            pattern: Pattern::FanOut,
+            shared: false,
+            how: "channel, one subscriber per group",
+        },
+    ],
+    offers: &[Offer {
+        delivery: Delivery::AtMostOnce,
+        durability: Durability::Memory,
+        acks: true,
+        order: Order::PerPublisher,
+        settings: &[Setting {
+            side: Side::Publisher,
+            key: "PUBLISH",
+            value: "answer awaited",
+        }],
+        note: "an acknowledgement says that the server handled the message, not that anybody got it; \
+               a subscriber that falls behind its output buffer is disconnected",
+    }],
+    holds_backlog: false,
+    security: &["user", "password", "token"],
+    ranked: true,
+};
+
+/// The driver.
+#[derive(Debug)]
+pub struct RedisPubSub;
+
+impl Driver for RedisPubSub {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        task: &'a Task,
+    ) -> BoxFuture<'a, Result<Box<dyn Session>, DriverError>> {
+        Box::pin(async move {
+            let mut connection = connect(task, ANSWER_WITHIN).await?;
+            let info: String = cmd("INFO")
+                .arg("server")
+                .query_async(&mut connection)
+                .await
+                .map_err(failed(task, "ask for the version"))?;
+            let mut facts = Vec::new();
+            if let Some(version) = info_line(&info, "redis_version") {
+                facts.push(("version".to_owned(), version.to_owned()));
+            }
+            let limits = setting(&mut connection, "client-output-buffer-limit").await;
+            if let Some((_, limit)) = limits.as_deref().and_then(|l| l.split_once("pubsub ")) {
+                let key = "client-output-buffer-limit pubsub".to_owned();
+                facts.push((key, limit.to_owned()));
+            }
+            Ok(Box::new(PubSubSession {
+                task: Arc::new(task.clone()),
+                facts,
+            }) as Box<dyn Session>)
+        })
+    }
+}
+
+struct PubSubSession {
+    task: Arc<Task>,
+    facts: Vec<(String, String)>,
+}
+
+impl Session for PubSubSession {
+    fn server_facts(&self) -> Vec<(String, String)> {
+        self.facts.clone()
+    }
+
+    fn publisher(&self, _publisher: u32) -> Publisher {
+        Publisher::Async(Box::new(PubSubPublisher {
+            task: Arc::clone(&self.task),
+            connection: None,
+        }))
+    }
+
+    fn consumer(&self, _group: u32, consumer: u32) -> Consumer {
+        Consumer::Async(Box::new(PubSubConsumer {
+            task: Arc::clone(&self.task),
+            consumer,
+        }))
+    }
+}
+
+struct PubSubPublisher {
+    task: Arc<Task>,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl AsyncPublisher for PubSubPublisher {
+    fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            self.connection = Some(connect(&self.task, ANSWER_WITHIN).await?);
+            Ok(())
+        })
+    }
+
+    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            let connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => connect(&self.task, ANSWER_WITHIN).await?,
+            };
+            let task = self.task.as_ref();
+            let channels: Vec<String> = (0..task.workload.destinations.max(1))
+                .map(|number| task.destination(number))
+                .collect();
+            let sending = Sending {
+                task,
+                batch: task.count("batch").unwrap_or(256) as usize,
+                pipelines: task.count("pipelines").unwrap_or(4) as usize,
+            };
+            sending
+                .run(&connection, outbox, |message| {
+                    let channel = &channels[message.destination as usize];
+                    let room = "PUBLISH".len() + channel.len() + message.len();
+                    let mut publish = Cmd::with_capacity(3, room);
+                    publish.arg("PUBLISH").arg(channel).arg(Body(message));
+                    publish
+                })
+                .await
+        })
+    }
+}
+
+struct PubSubConsumer {
+    task: Arc<Task>,
+    consumer: u32,
+}
+
+impl AsyncConsumer for PubSubConsumer {
+    fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async move {
+            let task = self.task.as_ref();
+            let client = client(task)?;
+            let (mut sink, mut messages) = in_time(task, client.get_async_pubsub()).await?.split();
+            let channels: Vec<String> = task
+                .destinations_of(self.consumer)
+                .into_iter()
+                .map(|number| task.destination(number))
+                .collect();
+            // Returns when the server has confirmed every channel.
+            in_time(task, sink.subscribe(channels)).await?;
+            inbox.ready();
+            while let Some(message) = messages.next().await {
+                inbox.received(message.get_payload_bytes());
+            }
+            Err(DriverError {
+                doing: format!("receive from {}", address(task)),
+                cause:
+                    "the server ended the subscriber's connection; it does so with a subscriber \
+                        that falls behind (client-output-buffer-limit pubsub)"
+                        .to_owned(),
+            })
+        })
+    }
+}

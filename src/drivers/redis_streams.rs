@@ -1,0 +1,419 @@
+//! Redis Streams: an append-only stream per destination, a consumer group per group.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisResult, cmd};
+
+use super::descriptor::{
+    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
+};
+use super::redis::{ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, connect, failed};
+use super::redis_reader::{BLOCK, Reader};
+use super::redis_upkeep::{backlog, facts_and_check, trim};
+use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
+use crate::engine::inbox::Inbox;
+use crate::engine::pacing::AsyncOutbox;
+use crate::engine::task::Task;
+use crate::scenario::workload::{Delivery, Durability, Pattern};
+
+/// The field of an entry that carries the message.
+const FIELD: &str = "m";
+const AWAITED: Setting = Setting {
+    side: Side::Publisher,
+    key: "XADD",
+    value: "answer awaited",
+};
+const NOACK: Setting = Setting {
+    side: Side::Consumer,
+    key: "XREADGROUP",
+    value: "NOACK",
+};
+const XACK: Setting = Setting {
+    side: Side::Consumer,
+    key: "XREADGROUP",
+    value: "XACK after ack.every messages or ack.within",
+};
+
+const fn server(key: &'static str, value: &'static str) -> Setting {
+    Setting {
+        side: Side::Server,
+        key,
+        value,
+    }
+}
+
+const fn offer(
+    delivery: Delivery,
+    durability: Durability,
+    settings: &'static [Setting],
+    note: &'static str,
+) -> Offer {
+    Offer {
+        delivery,
+        durability,
+        acks: true,
+        order: Order::PerPublisher,
+        settings,
+        note,
+    }
+}
+
+const DISK: &str = "the append-only file is written before the answer and synced by the kernel when \
+                    it likes; with `appendfsync everysec` the write may come up to 2 s later";
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    name: "redis-streams",
+    title: "Redis Streams",
+    about: "Redis streams with consumer groups: kept until they are trimmed.",
+    client: CLIENT,
+    schemes: SCHEMES,
+    server: Some("redis"),
+    options: &[
+        OptionSpec {
+            name: "batch",
+            kind: OptionKind::Count(1, 10_000),
+            default: Some("64"),
+            about: "Messages that one pipeline of a publisher carries at most.",
+        },
+        PIPELINES,
+        OptionSpec {
+            name: "read_count",
+            kind: OptionKind::Count(1, 100_000),
+            default: Some("256"),
+            about: "Messages that one read of a consumer takes at most (XREADGROUP COUNT).",
+        },
+        OptionSpec {
+            name: "trim",
+            kind: OptionKind::Choice(&["acknowledged", "maxlen", "none"]),
+            default: Some("acknowledged"),
+            about: "What is removed while the trial runs: what every group has acknowledged (where \
+                    nobody consumes: all but max_length), what exceeds max_length when a message \
+                    is added (read or not), or nothing. An existing stream is never trimmed.",
+        },
+        OptionSpec {
+            name: "max_length",
+            kind: OptionKind::Count(1, 1_000_000_000),
+            default: Some("1000000"),
+            about: "Messages that a stream keeps, about, where it is trimmed by length.",
+        },
+        OptionSpec {
+            name: "claim_after",
+            kind: OptionKind::Time,
+            default: None,
+            about: "Consumers take over what another consumer of their group has left \
+                    unacknowledged for so long (XAUTOCLAIM).",
+        },
+    ],
+    patterns: &[
+        PatternSpec {
+            pattern: Pattern::Queue,
+            shared: true,
+            how: "stream, one consumer group per group",
+        },
+        PatternSpec {
+            pattern: Pattern::FanOut,
+            shared: true,
+            how: "stream, one consumer group per group",
+        },
+        PatternSpec {
+            pattern: Pattern::Stream,
+            shared: true,
+            how: "stream, one consumer group per group",
+        },
+        PatternSpec {
+            pattern: Pattern::Backlog,
+            shared: true,
+            how: "stream, groups start at its beginning",
+        },
+    ],
+    offers: &[
+        offer(
+            Delivery::AtMostOnce,
+            Durability::Memory,
+            &[AWAITED, NOACK, server("appendonly", "no")],
+            "",
+        ),
+        offer(
+            Delivery::AtLeastOnce,
+            Durability::Memory,
+            &[AWAITED, XACK, server("appendonly", "no")],
+            "",
+        ),
+        offer(
+            Delivery::AtMostOnce,
+            Durability::Disk,
+            &[
+                AWAITED,
+                NOACK,
+                server("appendonly", "yes"),
+                server("appendfsync", "no"),
+            ],
+            DISK,
+        ),
+        offer(
+            Delivery::AtLeastOnce,
+            Durability::Disk,
+            &[
+                AWAITED,
+                XACK,
+                server("appendonly", "yes"),
+                server("appendfsync", "no"),
+            ],
+            DISK,
+        ),
+        offer(
+            Delivery::AtMostOnce,
+            Durability::Fsync,
+            &[
+                AWAITED,
+                NOACK,
+                server("appendonly", "yes"),
+                server("appendfsync", "always"),
+            ],
+            "",
+        ),
+        offer(
+            Delivery::AtLeastOnce,
+            Durability::Fsync,
+            &[
+                AWAITED,
+                XACK,
+                server("appendonly", "yes"),
+                server("appendfsync", "always"),
+            ],
+            "",
+        ),
+    ],
+    holds_backlog: true,
+    security: &["user", "password", "token"],
+    ranked: true,
+};
+
+/// The driver.
+#[derive(Debug)]
+pub struct RedisStreams;
+
+impl Driver for RedisStreams {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        task: &'a Task,
+    ) -> BoxFuture<'a, Result<Box<dyn Session>, DriverError>> {
+        Box::pin(async move {
+            let mut connection = connect(task, ANSWER_WITHIN).await?;
+            let (facts, notes) = facts_and_check(task, &mut connection).await?;
+            let session = StreamsSession {
+                task: Arc::new(task.clone()),
+                facts,
+                notes,
+            };
+            if let Err(error) = make_groups(task, &mut connection).await {
+                // What was made so far would stay; the error is what the user must hear.
+                let _ = session.clean_up().await;
+                return Err(error);
+            }
+            Ok(Box::new(session) as Box<dyn Session>)
+        })
+    }
+}
+
+/// The names of the streams.
+pub(super) fn streams(task: &Task) -> impl Iterator<Item = String> + '_ {
+    (0..task.workload.destinations.max(1)).map(|number| task.destination(number))
+}
+
+/// The names of the consumer groups: of this trial alone, as an existing stream may have others.
+pub(super) fn groups(task: &Task) -> impl Iterator<Item = String> + '_ {
+    let workload = &task.workload;
+    let count = if workload.consumers == 0 {
+        0
+    } else {
+        workload.groups
+    };
+    (0..count).map(|group| group_name(task, group))
+}
+
+pub(super) fn group_name(task: &Task, group: u32) -> String {
+    format!("mqbench-{}-{}-group-{group}", task.run_id, task.trial)
+}
+
+/// Makes the groups, and by that the streams, before anything is sent: a group made later would have
+/// to say from where it wants to read, and trimming would not know of it.
+async fn make_groups(
+    task: &Task,
+    connection: &mut MultiplexedConnection,
+) -> Result<(), DriverError> {
+    let foreign = task.destination.is_some();
+    // In an existing stream other messages may stand; only a backlog is read from the beginning.
+    let from = if foreign && task.workload.pattern != Pattern::Backlog {
+        "$"
+    } else {
+        "0"
+    };
+    for stream in streams(task) {
+        for group in groups(task) {
+            let made: RedisResult<()> = cmd("XGROUP")
+                .arg("CREATE")
+                .arg(&stream)
+                .arg(&group)
+                .arg(from)
+                .arg("MKSTREAM")
+                .query_async(connection)
+                .await;
+            made.map_err(failed(task, &format!("make a consumer group of {stream}")))?;
+        }
+    }
+    Ok(())
+}
+
+struct StreamsSession {
+    task: Arc<Task>,
+    facts: Vec<(String, String)>,
+    notes: Vec<String>,
+}
+
+impl Session for StreamsSession {
+    fn server_facts(&self) -> Vec<(String, String)> {
+        self.facts.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    fn publisher(&self, publisher: u32) -> Publisher {
+        Publisher::Async(Box::new(StreamsPublisher {
+            task: Arc::clone(&self.task),
+            publisher,
+            connection: None,
+        }))
+    }
+
+    fn consumer(&self, group: u32, consumer: u32) -> Consumer {
+        Consumer::Async(Box::new(StreamsConsumer {
+            task: Arc::clone(&self.task),
+            group,
+            consumer,
+        }))
+    }
+
+    fn backlog(&self) -> Option<BoxFuture<'_, Result<u64, DriverError>>> {
+        Some(Box::pin(backlog(&self.task)))
+    }
+
+    fn clean_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            let task = self.task.as_ref();
+            let mut connection = connect(task, ANSWER_WITHIN).await?;
+            let mut pipeline = Pipeline::new();
+            for stream in streams(task) {
+                if task.destination.is_none() {
+                    pipeline.cmd("DEL").arg(&stream).ignore();
+                    continue;
+                }
+                for group in groups(task) {
+                    let destroy = pipeline.cmd("XGROUP").arg("DESTROY");
+                    destroy.arg(&stream).arg(group).ignore();
+                }
+            }
+            let removed: RedisResult<()> = pipeline.query_async(&mut connection).await;
+            removed.map_err(failed(task, "remove what the trial made"))
+        })
+    }
+}
+
+struct StreamsPublisher {
+    task: Arc<Task>,
+    publisher: u32,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl AsyncPublisher for StreamsPublisher {
+    fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            self.connection = Some(connect(&self.task, ANSWER_WITHIN).await?);
+            Ok(())
+        })
+    }
+
+    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            let connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => connect(&self.task, ANSWER_WITHIN).await?,
+            };
+            let publishing = pin!(publish(&self.task, &connection, outbox));
+            // Where nobody consumes, a publisher looks after the length of the streams.
+            if self.publisher > 0 || self.task.workload.consumers > 0 {
+                return publishing.await;
+            }
+            beside(publishing, pin!(trim(&self.task))).await
+        })
+    }
+}
+
+/// Runs work and upkeep; ends with the work, or with what went wrong in the upkeep.
+async fn beside(
+    work: impl Future<Output = Result<(), DriverError>> + Unpin,
+    upkeep: impl Future<Output = Result<(), DriverError>> + Unpin,
+) -> Result<(), DriverError> {
+    match select(work, upkeep).await {
+        Either::Left((done, _)) => done,
+        Either::Right((Err(error), _)) => Err(error),
+        Either::Right((Ok(()), work)) => work.await,
+    }
+}
+
+async fn publish(
+    task: &Task,
+    connection: &MultiplexedConnection,
+    outbox: AsyncOutbox,
+) -> Result<(), DriverError> {
+    let names: Vec<String> = streams(task).collect();
+    let by_length = task.text("trim") == Some("maxlen") && task.destination.is_none();
+    let max_length = by_length.then(|| task.count("max_length").unwrap_or(1_000_000).to_string());
+    let sending = Sending {
+        task,
+        batch: task.count("batch").unwrap_or(64) as usize,
+        pipelines: task.count("pipelines").unwrap_or(4) as usize,
+    };
+    sending
+        .run(connection, outbox, |message| {
+            let stream = &names[message.destination as usize];
+            let mut add = Cmd::with_capacity(8, stream.len() + message.len() + 32);
+            add.arg("XADD").arg(stream);
+            if let Some(length) = &max_length {
+                add.arg("MAXLEN").arg("~").arg(length);
+            }
+            add.arg("*").arg(FIELD).arg(Body(message));
+            add
+        })
+        .await
+}
+
+struct StreamsConsumer {
+    task: Arc<Task>,
+    group: u32,
+    consumer: u32,
+}
+
+impl AsyncConsumer for StreamsConsumer {
+    fn run(&mut self, inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async move {
+            // A connection of its own, patient enough for a read that waits.
+            let connection = connect(&self.task, BLOCK + ANSWER_WITHIN).await?;
+            let reader = Reader::new(&self.task, self.group, self.consumer, connection);
+            let reading = pin!(reader.run(inbox));
+            if (self.group, self.consumer) != (0, 0) {
+                return reading.await;
+            }
+            beside(reading, pin!(trim(&self.task))).await
+        })
+    }
+}
