@@ -31,6 +31,7 @@ pub fn resolve(
                     Value::List(_) | Value::Map(_) | Value::Null => option.at,
                     _ => option.value.at,
                 };
+                let message = option.value.discreet(message);
                 let message = format!("`{}` of {}: {message}", spec.name, entry.label);
                 let error = scenario.error(at, message).help(spec.about);
                 errors.push(match label {

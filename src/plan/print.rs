@@ -4,6 +4,7 @@
 use crate::drivers::descriptor::{Order, Side};
 use crate::scenario::units::duration;
 use crate::scenario::workload::{Arrival, Load, Measure, Payload, Workload};
+use crate::terminal::diagnostic::printable;
 use crate::terminal::style::{self, pad, paint, width, wrap};
 
 use super::model::{Connection, Plan, PlannedBroker};
@@ -25,7 +26,19 @@ impl Page {
     /// A name, and a value that is wrapped under itself.
     fn row(&mut self, indent: usize, name: &str, name_columns: usize, value: &str) {
         let left = indent + name_columns + 2;
-        let lines = wrap(value, self.columns.saturating_sub(left).max(20));
+        let room = self.columns.saturating_sub(left).max(20);
+        // The parts of an enumeration stay whole where they fit.
+        let parts: Vec<String> = value
+            .split(" · ")
+            .map(|part| match width(part) + 2 > room {
+                true => part.to_owned(),
+                false => part.replace(' ', "\u{a0}"),
+            })
+            .collect();
+        let lines = match parts.len() {
+            1 => wrap(value, room),
+            _ => wrap(&parts.join("\u{a0}· "), room),
+        };
         let name = paint(&pad(name, name_columns), style::DIM, self.color);
         for (number, line) in lines.iter().enumerate() {
             let lead = if number == 0 {
@@ -34,7 +47,7 @@ impl Page {
                 " ".repeat(left)
             };
             self.out.push_str(&lead);
-            self.out.push_str(line);
+            self.out.push_str(&line.replace('\u{a0}', " "));
             self.out.push('\n');
         }
     }
@@ -50,7 +63,8 @@ pub fn print(plan: &Plan, columns: usize, color: bool) -> String {
     page.out
         .push_str(&paint(&plan.scenario, style::STRONG, color));
     if !plan.description.is_empty() {
-        let text = format!(": {}", plan.description);
+        let text = plan.description.replace(['\n', '\t'], " ");
+        let text = format!(": {}", printable(&text));
         let lines = wrap(&text, page.columns.saturating_sub(width(&plan.scenario)));
         page.out.push_str(&lines.join("\n"));
     }
@@ -280,10 +294,7 @@ fn details(page: &mut Page, broker: &PlannedBroker, indent: usize) {
     let options: Vec<String> = broker
         .options
         .iter()
-        .map(|(name, value)| match value.as_str() {
-            Some(text) => format!("{name} = {text}"),
-            None => format!("{name} = {value}"),
-        })
+        .map(|(name, value)| format!("{name} = {}", as_written(value)))
         .collect();
     page.row(indent, "options", names, &options.join(" · "));
     if let Some(rate) = broker.max_rate {
@@ -367,6 +378,21 @@ fn defaults(page: &mut Page, plan: &Plan) {
 fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
+}
+
+/// As a scenario writes it: `{at: 3s, for: 1s}`.
+fn as_written(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => printable(text),
+        serde_json::Value::Object(map) => {
+            let entries: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{key}: {}", as_written(value)))
+                .collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// `45s`, `4m 20s`, `2h 5m`.

@@ -212,7 +212,7 @@ fn connection(
                 "url",
                 match scheme {
                     Some(scheme) => format!("{} does not speak `{scheme}://`", driver.name),
-                    None => format!("`{url}` has no scheme"),
+                    None => format!("the `url` of {label} has no scheme"),
                 },
                 format!("its URLs begin with {}", schemes.join(" or ")),
             );
@@ -220,7 +220,7 @@ fn connection(
         if host.is_empty() || host.contains(char::is_whitespace) {
             return fail(
                 "url",
-                format!("`{url}` names no host"),
+                format!("the `url` of {label} names no host"),
                 format!("for example `{usual}localhost`"),
             );
         }

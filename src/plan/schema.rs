@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::drivers::descriptor::{Descriptor, OptionKind, OptionSpec};
 use crate::scenario::document::Document;
+use crate::scenario::unsupported;
 
 /// The schema, with the options of these drivers.
 pub fn schema(drivers: &[&Descriptor]) -> Value {
@@ -174,6 +175,10 @@ pub fn reference(drivers: &[&Descriptor]) -> String {
             let about = cell(value["description"].as_str().unwrap_or(""));
             let _ = writeln!(page, "| `{}` | {} | {about} |", option.name, cell(&takes));
         }
+    }
+    page.push_str("\n## Not supported yet\n\nRead, and refused by name until the code is there.\n\n| setting | instead |\n|---|---|\n");
+    for (setting, instead) in unsupported::all() {
+        let _ = writeln!(page, "| `{setting}` | {} |", cell(instead));
     }
     page
 }

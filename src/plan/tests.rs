@@ -299,3 +299,49 @@ fn the_printed_plan_shows_everything_and_fits_the_terminal() {
         }
     }
 }
+
+#[test]
+fn every_built_in_scenario_can_be_planned_with_the_registered_drivers() {
+    let drivers: Vec<_> = crate::drivers::descriptors().collect();
+    for builtin in scenario::builtin::BUILTIN {
+        let read = |brokers: Vec<String>| {
+            let overrides = Overrides {
+                brokers,
+                ..Overrides::default()
+            };
+            scenario::parse(builtin.name, builtin.text, &overrides, &|_| None).unwrap()
+        };
+        let registered = |driver: &str| drivers.iter().any(|it| it.name == driver);
+        let entries = read(Vec::new()).brokers;
+        let there = entries.iter().filter(|entry| registered(&entry.driver));
+        let brokers: Vec<String> = there.map(|entry| entry.label.clone()).collect();
+        if brokers.is_empty() {
+            continue;
+        }
+        let plan = resolve(&read(brokers.clone()), &drivers, 1)
+            .unwrap_or_else(|errors| panic!("{}", render_all(&errors, false)));
+        assert_eq!(plan.brokers.len(), brokers.len(), "{}", builtin.name);
+    }
+}
+
+#[test]
+fn what_the_environment_gave_is_not_shown_in_errors() {
+    let read = |text: &str| {
+        let environment = |name: &str| (name == "PW").then(|| "user:hunter2@host".to_owned());
+        scenario::parse("x.yaml", text, &Overrides::default(), &environment)
+            .and_then(|scenario| resolve(&scenario, DRIVERS, 1))
+            .map_err(|errors| render_all(&errors, false))
+            .unwrap_err()
+    };
+    for text in [
+        "brokers: {wire: {url: '${PW}'}}\nworkload: {load: max}\n",
+        "brokers: {wire-log: {prefetch: '${PW}'}}\nworkload: {load: max}\n",
+        "brokers: {wire-log: {max_rate: '${PW}'}}\nworkload: {load: max}\n",
+        "brokers: [wire]\nworkload: {load: max, publishers: '${PW}'}\n",
+        "brokers: [wire]\nworkload: {load: max, pattern: '${PW}'}\n",
+        "brokers: [wire]\nworkload: {load: max}\nthresholds: ['${PW}']\n",
+    ] {
+        let errors = read(text);
+        assert!(!errors.contains("hunter2"), "{errors}");
+    }
+}

@@ -245,7 +245,14 @@ impl Reading<'_> {
                         at.column = at.column.saturating_add(u32::try_from(start).unwrap_or(0));
                         at.width = u32::try_from(length).unwrap_or(1);
                     }
-                    let diagnostic = self.source.error(at, error.message);
+                    let node = self.root.at_place(self.root.place(&path));
+                    let message = match node {
+                        Some(node) if node.from_environment => {
+                            "what the environment gives is no condition".to_owned()
+                        }
+                        _ => error.message,
+                    };
+                    let diagnostic = self.source.error(at, message);
                     errors.push(match error.label {
                         Some(label) => diagnostic.label(label),
                         None => diagnostic,

@@ -86,6 +86,26 @@ impl Node {
         }
     }
 
+    /// A message about this value, in which the value itself is not shown if it came from the
+    /// environment.
+    pub fn discreet(&self, message: String) -> String {
+        match self.text() {
+            Some(text) if self.from_environment && !text.is_empty() => {
+                message.replace(text, "…").replace(text.trim(), "…")
+            }
+            _ => message,
+        }
+    }
+
+    /// The value that stands at a place.
+    pub fn at_place(&self, at: Place) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find_map(|entry| entry.node.at_place(at)),
+            Value::List(items) => items.iter().find_map(|item| item.at_place(at)),
+            _ => (self.at == at).then_some(self),
+        }
+    }
+
     /// What kind of thing it is, for a sentence.
     pub fn kind(&self) -> &'static str {
         match self.value {

@@ -122,3 +122,9 @@ pub fn unsupported(document: &Document, brokers: &[BrokerEntry]) -> Vec<Unsuppor
     }
     found
 }
+
+/// Every setting that is refused, and what is honoured instead.
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let scenario = OF_SCENARIO.iter().map(|it| (it.1, it.3));
+    scenario.chain(OF_BROKER.iter().map(|it| (it.1, it.3)))
+}

@@ -9,6 +9,14 @@ use super::tree::{Node, Value};
 
 /// The diagnostic for a fault of reading.
 pub fn diagnostic(fault: &Fault, root: &Node, source: &Source) -> Diagnostic {
+    let mut diagnostic = in_words(fault, root, source);
+    if let Some(node) = fault.at.and_then(|at| root.at_place(at)) {
+        diagnostic.message = node.discreet(diagnostic.message);
+    }
+    diagnostic
+}
+
+fn in_words(fault: &Fault, root: &Node, source: &Source) -> Diagnostic {
     let at = fault.at.unwrap_or(root.at);
     let path = path_of(root, at);
     match &fault.kind {

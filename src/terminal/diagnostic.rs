@@ -189,7 +189,8 @@ fn shown(c: char) -> String {
     }
 }
 
-fn printable(text: &str) -> String {
+/// Text from a file as it is safe to print within a line.
+pub fn printable(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
