@@ -1,0 +1,227 @@
+//! The command line as it is typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::report::Format;
+
+/// Benchmarks message brokers against each other: same guarantee, open-loop load, every message
+/// accounted for.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mqbench",
+    version,
+    max_term_width = 100,
+    subcommand_required = false,
+    arg_required_else_help = false,
+    after_help = "\
+Examples:
+  mqbench run latency --quick                      a first table within 30 seconds
+  mqbench run latency --broker nats --set workload.load.rate=20k/s
+  mqbench check scenarios/latency.yaml             the plan, and nothing else
+  mqbench drivers redis-streams                    what a system can give, and its options"
+)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// The command; none shows the help.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// When to use colour (NO_COLOR is honoured)
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "MQBENCH_COLOR")]
+    pub color: When,
+    /// No progress and no remarks; results and errors only
+    #[arg(long, short, global = true, env = "MQBENCH_QUIET")]
+    pub quiet: bool,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Also in a pipe.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure the brokers of a scenario side by side
+    #[command(after_help = "\
+Examples:
+  mqbench run latency                              a built-in scenario (`mqbench list`)
+  mqbench run my.yaml --trials 10 --out results/nightly
+  mqbench run latency --broker nats,zeromq --set workload.message.size=1KiB
+  mqbench run latency --format csv > latency.csv
+
+Exit codes:
+  0 done · 2 usage or scenario · 3 a broker failed · 4 not valid: a promise was broken, or a
+  threshold stands on a trial that is not ok · 99 a threshold was missed · 130 interrupted")]
+    Run(Run),
+    /// Validate a scenario and print its plan; touch nothing
+    #[command(after_help = "\
+Examples:
+  mqbench check latency
+  mqbench check my.yaml --set workload.delivery=at-least-once")]
+    Check(Check),
+    /// List the built-in scenarios
+    List,
+    /// Say what each system can give, or all about one
+    #[command(after_help = "Examples:\n  mqbench drivers\n  mqbench drivers redis-streams")]
+    Drivers(Drivers),
+    /// Write a commented scenario to start from
+    #[command(after_help = "Examples:\n  mqbench init\n  mqbench init orders.yaml --from throughput")]
+    Init(Init),
+    /// Print the JSON schema of scenarios
+    #[command(after_help = "Example:\n  mqbench schema > scenario.json")]
+    Schema,
+    /// Start local brokers and keep them running for the next runs
+    #[command(after_help = "Examples:\n  mqbench up\n  mqbench up nats")]
+    Up(Servers),
+    /// End local brokers that `up` started
+    #[command(after_help = "Examples:\n  mqbench down\n  mqbench down redis")]
+    Down(Servers),
+    /// Show the local brokers that are kept running
+    Status,
+    /// Print a completion script
+    #[command(after_help = "Example:\n  mqbench completions bash > ~/.local/share/bash-completion/completions/mqbench")]
+    Completions(Completions),
+    /// Print the manual page
+    #[command(after_help = "Example:\n  mqbench man | man -l -")]
+    Man,
+}
+
+/// What is changed in a scenario.
+#[derive(Debug, Args)]
+pub struct Changes {
+    /// A file, or the name of a built-in scenario
+    pub scenario: String,
+    /// Only these entries, or drivers to add
+    #[arg(long, short, value_delimiter = ',', value_name = "NAME", env = "MQBENCH_BROKER")]
+    pub broker: Vec<String>,
+    /// How often each broker is measured
+    #[arg(long, short, value_name = "N", env = "MQBENCH_TRIALS")]
+    pub trials: Option<u32>,
+    /// Shorten everything, for a first look
+    #[arg(long)]
+    pub quick: bool,
+    /// Change a setting of the scenario: workload.load.rate=10k/s
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// What to run.
+    #[command(flatten)]
+    pub changes: Changes,
+    /// Where the folder of the results is made
+    #[arg(long, short, value_name = "DIR", default_value = "results", env = "MQBENCH_OUT")]
+    pub out: PathBuf,
+    /// How the comparison is printed
+    #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
+    pub format: FormatArg,
+    /// Write results.json also here
+    #[arg(long, value_name = "PATH")]
+    pub export_json: Option<PathBuf>,
+    /// Write summary.csv also here
+    #[arg(long, value_name = "PATH")]
+    pub export_csv: Option<PathBuf>,
+    /// Write the comparison as Markdown here
+    #[arg(long, value_name = "PATH")]
+    pub export_markdown: Option<PathBuf>,
+    /// Write latency.hlog also here
+    #[arg(long, value_name = "PATH")]
+    pub export_hdr: Option<PathBuf>,
+}
+
+/// What a comparison is printed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FormatArg {
+    /// For a person
+    Text,
+    /// For a program
+    Json,
+    /// summary.csv
+    Csv,
+    /// For a pull request
+    Markdown,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Format {
+        match format {
+            FormatArg::Text => Format::Text,
+            FormatArg::Json => Format::Json,
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Markdown => Format::Markdown,
+        }
+    }
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// What to check.
+    #[command(flatten)]
+    pub changes: Changes,
+    /// How the plan is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlanFormat,
+}
+
+/// What a plan is printed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For a person
+    Text,
+    /// For a program
+    Json,
+}
+
+/// `drivers`.
+#[derive(Debug, Args)]
+pub struct Drivers {
+    /// The one to describe; all, briefly, without
+    pub name: Option<String>,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The file to write
+    #[arg(default_value = "scenario.yaml")]
+    pub file: PathBuf,
+    /// The built-in scenario to start from
+    #[arg(long, value_name = "NAME", default_value = "latency")]
+    pub from: String,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `up` and `down`.
+#[derive(Debug, Args)]
+pub struct Servers {
+    /// Which; all without
+    #[arg(value_name = "BROKER")]
+    pub names: Vec<String>,
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// For which shell
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,43 @@
+//! `mqbench check`: the plan, and nothing else.
+
+use crate::drivers;
+use crate::plan::{Plan, draw_seed, print, resolve};
+use crate::scenario::{self, Overrides, Scenario};
+use crate::stats::exit::Exit;
+use crate::terminal::diagnostic::Diagnostic;
+
+use super::args::{Changes, Check, PlanFormat};
+use super::output::Output;
+
+/// Columns where the output is no terminal.
+const COLUMNS: usize = 100;
+
+/// Reads and resolves what the command line names.
+pub fn plan(changes: &Changes) -> Result<(Scenario, Plan), Vec<Diagnostic>> {
+    let overrides = Overrides {
+        set: changes.set.clone(),
+        brokers: changes.broker.clone(),
+        trials: changes.trials,
+        quick: changes.quick,
+    };
+    let scenario = scenario::load(&changes.scenario, &overrides)?;
+    let drivers: Vec<_> = drivers::descriptors().collect();
+    let plan = resolve(&scenario, &drivers, draw_seed())?;
+    Ok((scenario, plan))
+}
+
+/// Prints the plan.
+pub fn check(command: &Check, output: &Output) -> Exit {
+    match plan(&command.changes) {
+        Err(diagnostics) => output.refuse(&diagnostics),
+        Ok((_, plan)) => match command.format {
+            PlanFormat::Text => {
+                output.print(&print::print(&plan, output.width.unwrap_or(COLUMNS), output.color_out))
+            }
+            PlanFormat::Json => match serde_json::to_string_pretty(&plan) {
+                Ok(text) => output.print(&format!("{text}\n")),
+                Err(error) => output.fail(Exit::Failed, error),
+            },
+        },
+    }
+}
