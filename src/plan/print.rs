@@ -206,7 +206,7 @@ fn brokers(page: &mut Page, plan: &Plan) {
         widths.max().unwrap_or(0)
     };
     let names = longest(|broker| broker.label.clone());
-    let gives = longest(|broker| given(broker));
+    let gives = longest(given);
     for broker in &plan.brokers {
         let more = broker.offer.delivery > plan.workload.delivery
             || broker.offer.durability > plan.workload.durability;
