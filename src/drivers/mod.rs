@@ -14,6 +14,7 @@ mod redis_reader;
 pub mod redis_streams;
 mod redis_upkeep;
 pub mod target;
+pub mod zeromq;
 
 use futures_util::future::BoxFuture;
 
@@ -45,6 +46,7 @@ pub static REGISTRY: &[&dyn Driver] = &[
     &nats::Nats,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,
+    &zeromq::ZeroMq,
 ];
 
 /// What all drivers declare.

@@ -124,7 +124,11 @@ pub fn reason(error: &RedisError) -> String {
         (Some(code), None) => code.to_owned(),
         (None, Some(detail)) => detail.to_owned(),
         (None, None) if error.is_connection_dropped() => "the connection was lost".to_owned(),
-        (None, None) => error.to_string(),
+        // Behind the dash stands the name of the library's type.
+        (None, None) => {
+            let text = error.to_string();
+            text.split(" - ").next().unwrap_or(&text).to_owned()
+        }
     }
 }
 

@@ -196,12 +196,17 @@ impl AsyncConsumer for PubSubConsumer {
             while let Some(message) = messages.next().await {
                 inbox.received(message.get_payload_bytes());
             }
+            // The stream just ends; whether the server is still there tells the two reasons apart.
+            let cause = match connect(task, ANSWER_WITHIN).await {
+                Ok(_) => {
+                    "the server disconnected the subscriber, as it does with one that falls behind \
+                     (client-output-buffer-limit pubsub)"
+                }
+                Err(_) => "the connection was lost",
+            };
             Err(DriverError {
                 doing: format!("receive from {}", address(task)),
-                cause:
-                    "the server ended the subscriber's connection; it does so with a subscriber \
-                        that falls behind (client-output-buffer-limit pubsub)"
-                        .to_owned(),
+                cause: cause.to_owned(),
             })
         })
     }

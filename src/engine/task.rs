@@ -84,6 +84,21 @@ impl Task {
         }
     }
 
+    /// The destinations that a publisher sends to, as [`super::route::Route`] does it: with at most as
+    /// many destinations as publishers one, otherwise several of its own.
+    pub fn destinations_by(&self, publisher: u32) -> Vec<u32> {
+        // A backlog is preloaded by one publisher that the workload does not name.
+        let publishers = self.workload.publishers.max(1);
+        let destinations = self.workload.destinations.max(1);
+        if destinations <= publishers {
+            vec![publisher % destinations]
+        } else {
+            (publisher..destinations)
+                .step_by(publishers as usize)
+                .collect()
+        }
+    }
+
     /// An option that is a word or text.
     pub fn text(&self, option: &str) -> Option<&str> {
         self.options.get(option)?.as_str()
