@@ -4,10 +4,15 @@
 //! this list: terminal, scenario, measure, engine, drivers, servers, plan, results, stats, report,
 //! processes, cli.
 
+pub mod cli;
 pub mod drivers;
 pub mod engine;
 pub mod measure;
 pub mod plan;
 pub mod processes;
+pub mod report;
+pub mod results;
 pub mod scenario;
+pub mod servers;
+pub mod stats;
 pub mod terminal;

@@ -35,7 +35,13 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Common {
     /// When to use colour (NO_COLOR is honoured)
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "MQBENCH_COLOR")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "MQBENCH_COLOR"
+    )]
     pub color: When,
     /// No progress and no remarks; results and errors only
     #[arg(long, short, global = true, env = "MQBENCH_QUIET")]
@@ -80,7 +86,9 @@ Examples:
     #[command(after_help = "Examples:\n  mqbench drivers\n  mqbench drivers redis-streams")]
     Drivers(Drivers),
     /// Write a commented scenario to start from
-    #[command(after_help = "Examples:\n  mqbench init\n  mqbench init orders.yaml --from throughput")]
+    #[command(
+        after_help = "Examples:\n  mqbench init\n  mqbench init orders.yaml --from throughput"
+    )]
     Init(Init),
     /// Print the JSON schema of scenarios
     #[command(after_help = "Example:\n  mqbench schema > scenario.json")]
@@ -94,7 +102,9 @@ Examples:
     /// Show the local brokers that are kept running
     Status,
     /// Print a completion script
-    #[command(after_help = "Example:\n  mqbench completions bash > ~/.local/share/bash-completion/completions/mqbench")]
+    #[command(
+        after_help = "Example:\n  mqbench completions bash > ~/.local/share/bash-completion/completions/mqbench"
+    )]
     Completions(Completions),
     /// Print the manual page
     #[command(after_help = "Example:\n  mqbench man | man -l -")]
@@ -107,7 +117,13 @@ pub struct Changes {
     /// A file, or the name of a built-in scenario
     pub scenario: String,
     /// Only these entries, or drivers to add
-    #[arg(long, short, value_delimiter = ',', value_name = "NAME", env = "MQBENCH_BROKER")]
+    #[arg(
+        long,
+        short,
+        value_delimiter = ',',
+        value_name = "NAME",
+        env = "MQBENCH_BROKER"
+    )]
     pub broker: Vec<String>,
     /// How often each broker is measured
     #[arg(long, short, value_name = "N", env = "MQBENCH_TRIALS")]
@@ -127,7 +143,13 @@ pub struct Run {
     #[command(flatten)]
     pub changes: Changes,
     /// Where the folder of the results is made
-    #[arg(long, short, value_name = "DIR", default_value = "results", env = "MQBENCH_OUT")]
+    #[arg(
+        long,
+        short,
+        value_name = "DIR",
+        default_value = "results",
+        env = "MQBENCH_OUT"
+    )]
     pub out: PathBuf,
     /// How the comparison is printed
     #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]

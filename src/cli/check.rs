@@ -31,9 +31,11 @@ pub fn check(command: &Check, output: &Output) -> Exit {
     match plan(&command.changes) {
         Err(diagnostics) => output.refuse(&diagnostics),
         Ok((_, plan)) => match command.format {
-            PlanFormat::Text => {
-                output.print(&print::print(&plan, output.width.unwrap_or(COLUMNS), output.color_out))
-            }
+            PlanFormat::Text => output.print(&print::print(
+                &plan,
+                output.width.unwrap_or(COLUMNS),
+                output.color_out,
+            )),
             PlanFormat::Json => match serde_json::to_string_pretty(&plan) {
                 Ok(text) => output.print(&format!("{text}\n")),
                 Err(error) => output.fail(Exit::Failed, error),

@@ -18,17 +18,31 @@ const COLUMNS: usize = 100;
 
 /// The built-in scenarios.
 pub fn list(output: &Output) -> Exit {
-    let wide = BUILTIN.iter().map(|builtin| builtin.name.len()).max().unwrap_or(0);
+    let wide = BUILTIN
+        .iter()
+        .map(|builtin| builtin.name.len())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for builtin in BUILTIN {
         let name = paint(&pad(builtin.name, wide), STRONG, output.color_out);
-        let columns = output.width.unwrap_or(COLUMNS).saturating_sub(wide + 5).max(20);
+        let columns = output
+            .width
+            .unwrap_or(COLUMNS)
+            .saturating_sub(wide + 5)
+            .max(20);
         for (number, line) in wrap(builtin.description(), columns).iter().enumerate() {
-            let front = if number == 0 { name.clone() } else { " ".repeat(wide) };
+            let front = if number == 0 {
+                name.clone()
+            } else {
+                " ".repeat(wide)
+            };
             text.push_str(&format!("  {front}   {line}\n"));
         }
     }
-    text.push_str("\nrun one with    mqbench run NAME\nread one with   mqbench init FILE --from NAME\n");
+    text.push_str(
+        "\nrun one with    mqbench run NAME\nread one with   mqbench init FILE --from NAME\n",
+    );
     output.print(&text)
 }
 
@@ -61,33 +75,54 @@ fn word<T: serde::Serialize>(value: T) -> String {
         .unwrap_or_default()
 }
 
+/// Each once, in order.
+fn distinct(words: impl Iterator<Item = String>) -> String {
+    let mut seen: Vec<String> = Vec::new();
+    for word in words {
+        if !seen.contains(&word) {
+            seen.push(word);
+        }
+    }
+    seen.join(", ")
+}
+
 fn brief(output: &Output) -> String {
     let rows: Vec<[String; 4]> = drivers::descriptors()
         .map(|driver| {
-            let mut offers: Vec<String> = driver.offers.iter().map(|o| word(o.delivery)).collect();
-            offers.dedup();
-            let mut durabilities: Vec<String> = Vec::new();
-            for offer in driver.offers {
-                let durability = word(offer.durability);
-                if !durabilities.contains(&durability) {
-                    durabilities.push(durability);
-                }
-            }
+            let offers = distinct(driver.offers.iter().map(|offer| word(offer.delivery)));
+            let durabilities = distinct(driver.offers.iter().map(|offer| word(offer.durability)));
             let patterns: Vec<String> = driver.patterns.iter().map(|p| word(p.pattern)).collect();
-            [driver.name.to_owned(), offers.join(", "), durabilities.join(", "), patterns.join(", ")]
+            [
+                driver.name.to_owned(),
+                offers,
+                durabilities,
+                patterns.join(", "),
+            ]
         })
         .collect();
     let head = ["driver", "delivery", "durability", "patterns"].map(str::to_owned);
     let lines = || std::iter::once(&head).chain(&rows);
     let wide: Vec<usize> = (0..4)
-        .map(|column| lines().map(|line| style::width(&line[column])).max().unwrap_or(0))
+        .map(|column| {
+            lines()
+                .map(|line| style::width(&line[column]))
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for (number, line) in lines().enumerate() {
         let cells = line.iter().zip(&wide).map(|(cell, wide)| pad(cell, *wide));
         let line = cells.collect::<Vec<_>>().join("   ");
-        let look = if number == 0 { DIM } else { anstyle::Style::new() };
-        text.push_str(&format!("  {}\n", paint(line.trim_end(), look, output.color_out)));
+        let look = if number == 0 {
+            DIM
+        } else {
+            anstyle::Style::new()
+        };
+        text.push_str(&format!(
+            "  {}\n",
+            paint(line.trim_end(), look, output.color_out)
+        ));
     }
     text.push_str("\nall about one with    mqbench drivers NAME\n");
     text
@@ -108,7 +143,11 @@ fn whole(driver: &Descriptor, output: &Output) -> String {
         paragraph(2, &format!("managed server: {server}"));
     }
     if !driver.schemes.is_empty() {
-        let urls: Vec<String> = driver.schemes.iter().map(|scheme| format!("{scheme}://…")).collect();
+        let urls: Vec<String> = driver
+            .schemes
+            .iter()
+            .map(|scheme| format!("{scheme}://…"))
+            .collect();
         let honoured = if driver.security.is_empty() {
             String::new()
         } else {
@@ -118,25 +157,53 @@ fn whole(driver: &Descriptor, output: &Output) -> String {
     }
     paragraph(0, &format!("\n{}", paint("Patterns", STRONG, color)));
     for pattern in driver.patterns {
-        let shared = if pattern.shared { "" } else { "; one consumer of a group for each destination" };
-        paragraph(2, &format!("{}: {}{shared}", word(pattern.pattern), pattern.how));
+        let shared = if pattern.shared {
+            ""
+        } else {
+            "; one consumer of a group for each destination"
+        };
+        paragraph(
+            2,
+            &format!("{}: {}{shared}", word(pattern.pattern), pattern.how),
+        );
     }
-    paragraph(0, &paint("Offers, the weakest that satisfies a scenario is taken", STRONG, color));
+    paragraph(
+        0,
+        &paint(
+            "Offers, the weakest that satisfies a scenario is taken",
+            STRONG,
+            color,
+        ),
+    );
     for offer in driver.offers {
-        let acks = if offer.acks { "publishers get acknowledgements" } else { "no acknowledgements to publishers" };
+        let acks = if offer.acks {
+            "publishers get acknowledgements"
+        } else {
+            "no acknowledgements to publishers"
+        };
         let order = match offer.order {
             Order::None => "no order",
             Order::PerPublisher => "order of each publisher",
             Order::PerKey => "order of each key",
         };
-        paragraph(2, &format!("{}, {}: {acks}; {order}", word(offer.delivery), word(offer.durability)));
+        paragraph(
+            2,
+            &format!(
+                "{}, {}: {acks}; {order}",
+                word(offer.delivery),
+                word(offer.durability)
+            ),
+        );
         for setting in offer.settings {
             let side = match setting.side {
                 Side::Publisher => "publisher",
                 Side::Consumer => "consumer",
                 Side::Server => "server",
             };
-            paragraph(6, &format!("{} {} = {}", pad(side, 9), setting.key, setting.value));
+            paragraph(
+                6,
+                &format!("{} {} = {}", pad(side, 9), setting.key, setting.value),
+            );
         }
         if !offer.note.is_empty() {
             paragraph(6, offer.note);
@@ -145,8 +212,13 @@ fn whole(driver: &Descriptor, output: &Output) -> String {
     if !driver.options.is_empty() {
         paragraph(0, &paint("Options", STRONG, color));
         for option in driver.options {
-            let default = option.default.map_or(String::new(), |default| format!(", default {default}"));
-            paragraph(2, &format!("{}: {}{default}", option.name, takes(option.kind)));
+            let default = option
+                .default
+                .map_or(String::new(), |default| format!(", default {default}"));
+            paragraph(
+                2,
+                &format!("{}: {}{default}", option.name, takes(option.kind)),
+            );
             paragraph(6, option.about);
         }
     }

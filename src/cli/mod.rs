@@ -2,11 +2,11 @@
 
 mod args;
 mod check;
-mod servers;
 mod describe;
 mod init;
 mod output;
 mod run;
+mod servers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -29,7 +29,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help that was asked for goes to standard output; a closed pipe there is no failure.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.code().into() } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                Exit::Usage.code().into()
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let cli = match Cli::from_arg_matches(&matches) {
@@ -43,7 +47,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let exit = match cli.command {
         None => {
             let help = Cli::command().render_help();
-            output.print(&if output.color_out { help.ansi().to_string() } else { help.to_string() })
+            output.print(&if output.color_out {
+                help.ansi().to_string()
+            } else {
+                help.to_string()
+            })
         }
         Some(Command::Run(command)) => run::run(&command, &args, &output),
         Some(Command::Check(command)) => check::check(&command, &output),

@@ -1,10 +1,11 @@
 //! Where words go: results to standard output, everything else to standard error.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use crate::stats::exit::Exit;
 use crate::terminal::diagnostic::{Diagnostic, render_all};
+use crate::terminal::output::{Color, progress_mode, stdout_columns};
 use crate::terminal::progress::Mode;
 use crate::terminal::style;
 
@@ -24,31 +25,22 @@ pub struct Output {
 impl Output {
     /// As asked, and as the terminal allows.
     pub fn new(common: &Common) -> Output {
-        let wanted = |is_terminal: bool| match common.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => {
-                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-                is_terminal && !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-            }
+        let color = match common.color {
+            When::Auto => Color::Auto,
+            When::Always => Color::Always,
+            When::Never => Color::Never,
         };
-        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         Output {
-            color_out: wanted(out),
-            color_err: wanted(err),
-            width: out
-                .then(|| terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0))),
+            color_out: color.on_stdout(),
+            color_err: color.on_stderr(),
+            width: stdout_columns(),
             quiet: common.quiet,
         }
     }
 
     /// How progress is shown.
     pub fn progress(&self) -> Mode {
-        match (self.quiet, io::stderr().is_terminal()) {
-            (true, _) => Mode::Quiet,
-            (false, true) => Mode::Drawn,
-            (false, false) => Mode::Lines,
-        }
+        progress_mode(self.quiet)
     }
 
     /// Prints a result. A reader that has closed the pipe has seen enough.
@@ -57,7 +49,10 @@ impl Output {
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Exit::Done,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Err(error) => self.fail(Exit::Failed, format!("cannot write to standard output: {error}")),
+            Err(error) => self.fail(
+                Exit::Failed,
+                format!("cannot write to standard output: {error}"),
+            ),
         }
     }
 
@@ -70,7 +65,10 @@ impl Output {
 
     /// An error, and how the program ends for it.
     pub fn fail(&self, exit: Exit, message: impl Display) -> Exit {
-        eprintln!("{}: {message}", style::paint("error", style::BAD, self.color_err));
+        eprintln!(
+            "{}: {message}",
+            style::paint("error", style::BAD, self.color_err)
+        );
         exit
     }
 

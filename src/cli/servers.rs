@@ -23,7 +23,9 @@ pub fn up(command: &Servers, output: &Output) -> Exit {
     };
     let reaper = match Reaper::start() {
         Ok(reaper) => reaper,
-        Err(error) => return output.fail(Exit::Failed, format!("cannot watch over servers: {error}")),
+        Err(error) => {
+            return output.fail(Exit::Failed, format!("cannot watch over servers: {error}"));
+        }
     };
     let keeper: Arc<dyn Keeper> = Arc::new(reaper);
     let mut exit = Exit::Done;
@@ -38,7 +40,12 @@ pub fn up(command: &Servers, output: &Output) -> Exit {
             Ok((kept, started)) => {
                 let record = &kept.record;
                 let how = if started { "started" } else { "runs already" };
-                let line = format!("{} {} {how}: {}\n", server.about().title, record.version, record.url);
+                let line = format!(
+                    "{} {} {how}: {}\n",
+                    server.about().title,
+                    record.version,
+                    record.url
+                );
                 output.print(&line);
             }
             Err(error) => exit = output.fail(Exit::Failed, error),
@@ -59,7 +66,9 @@ pub fn down(command: &Servers, output: &Output) -> Exit {
             Exit::Done
         }
         Ok(ended) => {
-            let lines = ended.iter().map(|kept| format!("{} ended\n", kept.record.server));
+            let lines = ended
+                .iter()
+                .map(|kept| format!("{} ended\n", kept.record.server));
             output.print(&lines.collect::<String>())
         }
         Err(error) => output.fail(Exit::Failed, error),
@@ -97,10 +106,19 @@ fn table(rows: &[Status]) -> String {
             record.url.clone(),
         ]);
     }
-    let wide = |column: usize| lines.iter().map(|line| style::width(&line[column])).max().unwrap_or(0);
+    let wide = |column: usize| {
+        lines
+            .iter()
+            .map(|line| style::width(&line[column]))
+            .max()
+            .unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..6).map(wide).collect();
     let cells = |line: &[String; 6]| {
-        let padded = line.iter().zip(&widths).map(|(cell, width)| style::pad(cell, *width));
+        let padded = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| style::pad(cell, *width));
         format!("  {}\n", padded.collect::<Vec<_>>().join("   ").trim_end())
     };
     lines.iter().map(cells).collect()

@@ -205,7 +205,7 @@ impl Controller {
             let latency = kinds.iter().find_map(|kind| latencies.get(kind))?;
             Some([latency.quantile(0.5), latency.quantile(0.99), latency.max()])
         };
-        let usage = sample.map(|s| s.usage.clone()).unwrap_or_default();
+        let usage = sample.map(|s| s.usage).unwrap_or_default();
         let cores = |seconds: f64| seconds / usage.seconds.max(1e-9);
         let before = self.last_second;
         self.series.push(Second {

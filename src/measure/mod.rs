@@ -5,7 +5,7 @@ pub mod header;
 pub mod host;
 pub mod latency;
 pub mod percentile;
-mod proc;
+pub(crate) mod proc;
 pub mod progress;
 pub mod record;
 pub mod resources;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::plan::{Connection, Plan};
-use crate::servers::{self, Instance, Keeper, Order};
+use crate::servers::{self, Instance, Keeper, Order, Origin};
 
 use super::kept::Shelf;
 
@@ -47,7 +47,7 @@ pub struct Facts {
     /// The program that was run.
     pub program: PathBuf,
     /// What led to the program.
-    pub origin: String,
+    pub origin: &'static str,
     /// Its settings.
     pub config: BTreeMap<String, String>,
 }
@@ -61,8 +61,16 @@ impl Fleet {
             .brokers
             .iter()
             .map(|broker| match &broker.connection {
-                Connection::Managed { server, config, binary } => {
-                    let want = (server.clone(), config.clone(), binary.clone());
+                Connection::Managed {
+                    server,
+                    config,
+                    binary,
+                } => {
+                    // With the defaults filled in: those that end up the same are the same server.
+                    let effective = servers::named(server)
+                        .and_then(|server| server.about().effective(config))
+                        .unwrap_or_else(|_| config.clone());
+                    let want = (server.clone(), effective, binary.clone());
                     let place = wanted.iter().position(|known| *known == want);
                     Some(place.unwrap_or_else(|| {
                         wanted.push(want);
@@ -84,15 +92,28 @@ impl Fleet {
                 let failed = || Err("its start came to an unexpected end".to_owned());
                 starting.join().unwrap_or_else(|_| failed())
             });
-            let berth = |((server, config, binary), instance)| Berth { server, config, binary, instance };
+            let berth = |((server, config, binary), instance)| Berth {
+                server,
+                config,
+                binary,
+                instance,
+            };
             wanted.iter().cloned().zip(started).map(berth).collect()
         });
-        Fleet { berths, seats, keeper, notes: Vec::new() }
+        Fleet {
+            berths,
+            seats,
+            keeper,
+            notes: Vec::new(),
+        }
     }
 
     /// How many servers run.
     pub fn len(&self) -> usize {
-        self.berths.iter().filter(|berth| berth.instance.is_ok()).count()
+        self.berths
+            .iter()
+            .filter(|berth| berth.instance.is_ok())
+            .count()
     }
 
     /// Whether none runs.
@@ -107,7 +128,7 @@ impl Fleet {
         Some(Facts {
             version: record.version.clone(),
             program: record.found.program.clone(),
-            origin: record.found.origin.to_string(),
+            origin: origin(record.found.origin),
             config: record.site.config.clone(),
         })
     }
@@ -178,6 +199,15 @@ impl Fleet {
     }
 }
 
+fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Scenario => "named in the scenario",
+        Origin::Environment => "named in the environment",
+        Origin::Path => "on the path",
+        Origin::Cache => "in the cache",
+    }
+}
+
 /// Takes a server that is kept running with the same settings, or starts one.
 fn obtain(
     server: &str,
@@ -192,7 +222,9 @@ fn obtain(
         within: std::env::temp_dir(),
     };
     if let Ok(shelf) = Shelf::of_user()
-        && let Some(kept) = shelf.lend(&order, keeper).map_err(|error| error.to_string())?
+        && let Some(kept) = shelf
+            .lend(&order, keeper)
+            .map_err(|error| error.to_string())?
     {
         return Ok(kept);
     }

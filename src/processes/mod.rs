@@ -1,3 +1,8 @@
 //! Who does it: supervisor, worker, reaper. They start, watch and end; nothing is measured here.
 
+pub mod child;
+pub mod fleet;
+pub mod kept;
+pub mod reaper;
+pub mod supervisor;
 pub mod worker;

@@ -49,7 +49,9 @@ pub fn is_interrupted() -> bool {
 /// Where the runtime of the listener cannot be made.
 pub fn listen_for_interrupts() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     // Registered before this returns: a signal that comes right after must not end the process.
     let (mut interrupt, mut terminate, mut hangup) = runtime.block_on(async {
         Ok::<_, io::Error>((
@@ -58,18 +60,20 @@ pub fn listen_for_interrupts() -> io::Result<()> {
             signal(SignalKind::hangup())?,
         ))
     })?;
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            loop {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                        _ = hangup.recv() => {}
+                    }
+                    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
                 }
-                INTERRUPTS.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-    })?;
+            });
+        })?;
     Ok(())
 }
 
@@ -106,7 +110,15 @@ pub fn run(
                 return Ok(());
             }
             tell(Event::Begin(trial, attempt));
-            let record = one(plan, trial, attempt, fleet, reaper, &results.manifest.id, tell);
+            let record = one(
+                plan,
+                trial,
+                attempt,
+                fleet,
+                reaper,
+                &results.manifest.id,
+                tell,
+            );
             let seen = Attempt::of(&record, plan, trial, attempt);
             // By this sign alone, never by its result; but one that failed or was broken off measured
             // nothing that others could have disturbed.
@@ -144,9 +156,16 @@ fn one(
     }
     let site = match site {
         Ok(site) => site,
-        Err(failure) => return Record { failure: Some(failure), ..Record::default() },
+        Err(failure) => {
+            return Record {
+                failure: Some(failure),
+                ..Record::default()
+            };
+        }
     };
-    tell(Event::Suspended(fleet.len().saturating_sub(usize::from(site.url.is_some()))));
+    tell(Event::Suspended(
+        fleet.len().saturating_sub(usize::from(site.url.is_some())),
+    ));
     if broker.offer.durability > Durability::Memory {
         // What the trial before has left to be written back would be written during this one.
         nix::unistd::sync();
@@ -201,10 +220,20 @@ fn task(
         driver: broker.driver.clone(),
         url,
         user: secrets.user.clone(),
-        password: secrets.password.as_ref().map(|secret| secret.expose().to_owned()),
-        token: secrets.token.as_ref().map(|secret| secret.expose().to_owned()),
+        password: secrets
+            .password
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned()),
+        token: secrets
+            .token
+            .as_ref()
+            .map(|secret| secret.reveal().to_owned()),
         destination: broker.destination.clone(),
-        options: broker.options.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        options: broker
+            .options
+            .clone()
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
         delivery: broker.offer.delivery,
         durability: broker.offer.durability,
         acks: broker.offer.acks,
@@ -253,7 +282,13 @@ impl Worker {
             }
         });
         let complaints = thread::spawn(move || last_words(complaints.into()));
-        Ok(Worker { process, orders, words, complaints, group })
+        Ok(Worker {
+            process,
+            orders,
+            words,
+            complaints,
+            group,
+        })
     }
 
     /// Listens until it is done, or its time is up, or the user wants no more.
@@ -295,7 +330,11 @@ impl Worker {
                     asked = Some(Instant::now());
                 }
             }
-            let patience = if INTERRUPTS.load(Ordering::Relaxed) > 1 { Duration::ZERO } else { ASKED };
+            let patience = if INTERRUPTS.load(Ordering::Relaxed) > 1 {
+                Duration::ZERO
+            } else {
+                ASKED
+            };
             if asked.is_some_and(|asked| asked.elapsed() > patience) {
                 break;
             }
@@ -316,7 +355,11 @@ impl Worker {
     /// Sees to it that it is gone; how it ended, in words.
     fn end(mut self, is_done: bool) -> String {
         drop(self.orders);
-        let grace = if is_done { Duration::from_secs(3) } else { Duration::ZERO };
+        let grace = if is_done {
+            Duration::from_secs(3)
+        } else {
+            Duration::ZERO
+        };
         let gone = crate::servers::group::wait_until(grace, || {
             matches!(self.process.try_wait(), Ok(Some(_)))
         });
@@ -348,7 +391,10 @@ fn last_words(pipe: OwnedFd) -> String {
         kept.drain(..excess);
     }
     let text = String::from_utf8_lossy(&kept);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("note:"));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("note:"));
     lines.collect::<Vec<_>>().join(" · ")
 }
 

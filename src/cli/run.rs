@@ -1,0 +1,194 @@
+//! `mqbench run`: the plan, carried out; the comparison, printed.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::drivers;
+use crate::measure::latency::Kind;
+use crate::plan::{Connection, Plan};
+use crate::processes::fleet::Fleet;
+use crate::processes::supervisor::{self, Event};
+use crate::report::live::{Ended, Live};
+use crate::report::text::View;
+use crate::report::{self, Format, files};
+use crate::results::provenance::BrokerProvenance;
+use crate::results::store::write_atomically;
+use crate::results::{Attempt, Manifest, Provenance, Results, Store, StoreError};
+use crate::scenario::Scenario;
+use crate::servers::group::random_id;
+use crate::stats::exit::Exit;
+use crate::stats::thresholds;
+
+use super::args::Run;
+use super::check;
+use super::output::Output;
+
+/// Runs a scenario.
+pub fn run(command: &Run, args: &[OsString], output: &Output) -> Exit {
+    let (scenario, plan) = match check::plan(&command.changes) {
+        Ok(planned) => planned,
+        Err(diagnostics) => return output.refuse(&diagnostics),
+    };
+    match carry_out(command, args, &scenario, plan, output) {
+        Ok(exit) => exit,
+        Err((exit, message)) => output.fail(exit, message),
+    }
+}
+
+fn carry_out(
+    command: &Run,
+    args: &[OsString],
+    scenario: &Scenario,
+    plan: Plan,
+    output: &Output,
+) -> Result<Exit, (Exit, String)> {
+    let failed = |error: std::io::Error| (Exit::Failed, format!("cannot begin: {error}"));
+    let id = random_id().map_err(failed)?[..8].to_owned();
+    let command_line = args
+        .iter()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    let manifest = Manifest::begin(id, plan.scenario.clone(), command_line);
+    // Before anything starts: a run whose results cannot be kept is not worth its time.
+    let store =
+        Store::create(&command.out, &manifest).map_err(|error| (Exit::Usage, error.to_string()))?;
+    supervisor::listen_for_interrupts().map_err(failed)?;
+    let reaper = supervisor::reaper().map_err(failed)?;
+
+    let mut live = Live::new(&plan, output.progress());
+    let mut fleet = Fleet::start(&plan, Arc::clone(&reaper) as _);
+    for broker in 0..plan.brokers.len() {
+        if let Some(reason) = fleet.missing(broker) {
+            live.say(&format!("{}: {reason}", plan.brokers[broker].label));
+        }
+    }
+    let provenance = Provenance::read(scenario.source.text(), provenance(&plan, &fleet));
+    let text = scenario.source.text().to_owned();
+    let mut results = Results::begin(manifest, plan.clone(), text, provenance);
+    let outcome = supervisor::run(
+        &plan,
+        &mut fleet,
+        &reaper,
+        &store,
+        &mut results,
+        &mut |event| {
+            show(&mut live, event);
+        },
+    );
+    live.finish();
+    drop(fleet);
+    results.manifest.end(supervisor::is_interrupted());
+    results.thresholds = thresholds::judge(&results);
+    let kept = outcome.and_then(|()| store.keep(&results));
+    let reported = report(command, &store, &results, output);
+    match kept {
+        Err(error) => Err((Exit::Failed, error.to_string())),
+        Ok(()) => reported.map(|()| Exit::of_run(&results)),
+    }
+}
+
+fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
+    let one = |(number, broker): (usize, &crate::plan::PlannedBroker)| {
+        let client = drivers::find(&broker.driver).map_or("", |driver| driver.descriptor().client);
+        let mut provenance = BrokerProvenance {
+            client: client.to_owned(),
+            ..Default::default()
+        };
+        match (&broker.connection, fleet.facts(number)) {
+            (_, Some(facts)) => {
+                provenance.server_version = Some(facts.version);
+                provenance.server_source =
+                    Some(format!("{} ({})", facts.program.display(), facts.origin));
+                provenance.server_settings = facts.config.into_iter().collect();
+            }
+            (Connection::External { url }, None) => provenance.server_source = Some(url.clone()),
+            _ => {}
+        }
+        provenance
+    };
+    plan.brokers.iter().enumerate().map(one).collect()
+}
+
+fn show(live: &mut Live, event: Event) {
+    match event {
+        Event::Suspended(servers) => live.suspended(servers),
+        Event::Begin(trial, attempt) => live.begin(trial, attempt),
+        Event::Progress(progress) => live.progress(progress),
+        Event::End(attempt, again) => live.end(&ended(attempt, again)),
+        Event::Say(words) => live.say(&words),
+    }
+}
+
+fn ended(attempt: &Attempt, again: bool) -> Ended {
+    let headline = [Kind::EndToEnd, Kind::Publish, Kind::Transit, Kind::Service];
+    let p99 = headline
+        .iter()
+        .find_map(|kind| attempt.percentile(*kind, 99.0)?.value());
+    let rates = &attempt.rates;
+    Ended {
+        outcome: attempt.verdict.outcome,
+        reason: attempt.verdict.reason.clone(),
+        disturbed: attempt
+            .disturbed
+            .as_ref()
+            .map(|disturbance| disturbance.share),
+        again,
+        per_second: if rates.received > 0.0 {
+            rates.received
+        } else {
+            rates.sent
+        },
+        p99,
+    }
+}
+
+/// Writes the files and prints the comparison. An interrupted run has both as well, of what there is.
+fn report(
+    command: &Run,
+    store: &Store,
+    results: &Results,
+    output: &Output,
+) -> Result<(), (Exit, String)> {
+    let failed = |error: &dyn std::fmt::Display| (Exit::Failed, error.to_string());
+    let folder = store.folder();
+    let names = files::write(folder, results, folder).map_err(|error| failed(&error))?;
+    let shown = folder.display().to_string();
+    let view = View {
+        width: output.width,
+        color: output.color_out,
+        folder: Some(&shown),
+        files: &names,
+    };
+    export(command, folder, results, &view).map_err(|error| failed(&error))?;
+    output.print(&report::render(command.format.into(), results, &view));
+    Ok(())
+}
+
+fn export(command: &Run, folder: &Path, results: &Results, view: &View) -> Result<(), StoreError> {
+    let write = |path: &Path, content: &[u8]| {
+        write_atomically(path, content).map_err(|source| StoreError::NotWritable {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let formats = [
+        (&command.export_json, Format::Json),
+        (&command.export_csv, Format::Csv),
+        (&command.export_markdown, Format::Markdown),
+    ];
+    for (path, format) in formats {
+        if let Some(path) = path {
+            write(path, report::render(format, results, view).as_bytes())?;
+        }
+    }
+    if let Some(path) = &command.export_hdr {
+        let log = folder.join("latency.hlog");
+        let content = std::fs::read(&log).map_err(|source| StoreError::NotWritable {
+            path: log.clone(),
+            source,
+        })?;
+        write(path, &content)?;
+    }
+    Ok(())
+}
