@@ -9,5 +9,6 @@ pub mod engine;
 pub mod measure;
 pub mod plan;
 pub mod processes;
+pub mod results;
 pub mod scenario;
 pub mod terminal;
