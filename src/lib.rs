@@ -11,4 +11,5 @@ pub mod plan;
 pub mod processes;
 pub mod results;
 pub mod scenario;
+pub mod stats;
 pub mod terminal;
