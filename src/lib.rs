@@ -9,6 +9,7 @@ pub mod engine;
 pub mod measure;
 pub mod plan;
 pub mod processes;
+pub mod report;
 pub mod results;
 pub mod scenario;
 pub mod stats;
