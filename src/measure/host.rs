@@ -88,7 +88,7 @@ fn parse_load(loadavg: &str) -> Option<[f64; 3]> {
 
 /// FNV-1a: small, and the same in every version of this program, which the standard library's hasher
 /// does not promise. It need not resist anybody: the machine's id is random.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })

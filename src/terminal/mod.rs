@@ -1,4 +1,7 @@
-//! What is shown on the terminal: errors with their place, colour, width.
+//! What is shown on the terminal: errors with their place, colour, width, tables, progress.
 
 pub mod diagnostic;
+pub mod numbers;
+pub mod progress;
 pub mod style;
+pub mod table;

@@ -1,0 +1,92 @@
+//! The comparison for a pull request or a wiki.
+
+use crate::results::Results;
+use crate::terminal::table::Align;
+
+use super::headline::headline;
+use super::notes::{notes, thresholds};
+use super::table::Comparison;
+use super::warnings::warnings;
+
+/// The whole report, the last line ended. `folder` is where the results are.
+pub fn render(results: &Results, folder: Option<&str>) -> String {
+    let comparison = Comparison::of(results);
+    let table = comparison.table();
+    let mut out = format!("**{}**\n\n", escape(&headline(results)));
+    let titles: Vec<String> = table.columns.iter().map(|it| escape(&it.title)).collect();
+    out.push_str(&format!("| {} |\n", titles.join(" | ")));
+    let rules: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| match column.align {
+            Align::Left => ":--",
+            Align::Right => "--:",
+        })
+        .collect();
+    out.push_str(&format!("| {} |\n", rules.join(" | ")));
+    for row in &table.rows {
+        let cells: Vec<String> = row
+            .cells
+            .iter()
+            .map(|cell| {
+                let text: String = cell.text.chars().chain(cell.mark).collect();
+                escape(&text)
+            })
+            .collect();
+        out.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    out.push('\n');
+    for row in &table.rows {
+        let label = row.cells.first().map_or("", |cell| &cell.text);
+        for (note, _) in &row.notes {
+            out.push_str(&format!("- **{}** {}\n", escape(label), escape(note)));
+        }
+    }
+    for note in notes(&comparison) {
+        out.push_str(&format!("- {}\n", escape(&note)));
+    }
+    let lines = thresholds(results);
+    if !lines.is_empty() {
+        out.push('\n');
+    }
+    for line in lines {
+        let sign = if line.met { "✅" } else { "❌" };
+        let (threshold, seen) = (escape(&line.threshold), escape(&line.seen));
+        out.push_str(&format!("- {sign} {threshold} — {seen}\n"));
+    }
+    let warnings = warnings(results);
+    if !warnings.is_empty() {
+        out.push('\n');
+    }
+    for warning in warnings {
+        let said = warning.say();
+        let remedy = match said.remedy.as_str() {
+            "" => String::new(),
+            remedy => format!("; {}", escape(remedy)),
+        };
+        out.push_str(&format!("- ⚠ {}{remedy}\n", escape(&said.what)));
+    }
+    if let Some(folder) = folder {
+        out.push_str(&format!("\n{}\n", escape(folder)));
+    }
+    out
+}
+
+/// Text that shows as it is: no markup, no cell or line ended early.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '~' | '!' | '#' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}

@@ -1,0 +1,48 @@
+//! What is shown: one file per format, over the same rows.
+
+pub mod cells;
+pub mod columns;
+pub mod csv;
+pub mod files;
+pub mod headline;
+pub mod hlog;
+pub mod json;
+pub mod live;
+pub mod markdown;
+pub mod notes;
+pub mod rows;
+pub mod series;
+pub mod table;
+pub mod text;
+pub mod warnings;
+
+use crate::results::Results;
+
+pub use text::View;
+
+/// What a report is printed as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For a person at a terminal.
+    #[default]
+    Text,
+    /// For a program.
+    Json,
+    /// `summary.csv`.
+    Csv,
+    /// For a pull request.
+    Markdown,
+}
+
+/// The comparison of a run's brokers, the last line ended.
+pub fn render(format: Format, results: &Results, view: &View) -> String {
+    match format {
+        Format::Text => text::render(results, view),
+        Format::Json => json::render(results, view.folder),
+        Format::Csv => csv::summary(results),
+        Format::Markdown => markdown::render(results, view.folder),
+    }
+}
+
+#[cfg(test)]
+mod tests;

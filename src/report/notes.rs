@@ -1,0 +1,289 @@
+//! What stands under the table: what its figures are, who is ahead and how surely, the thresholds.
+
+use crate::measure::latency::Kind;
+use crate::measure::percentile::Percentile;
+use crate::results::model::{Judged, Judgement, Observed};
+use crate::results::{Attempt, Results};
+use crate::scenario::threshold::{Count, Metric};
+use crate::scenario::workload::Delivery;
+use crate::stats::group::Group;
+use crate::stats::ratio::{Ratio, least_trials, ratio};
+use crate::terminal::diagnostic::printable;
+use crate::terminal::numbers;
+
+use super::cells::Shape;
+use super::table::{BEST, BLURRED, Comparison, INVALID, gives, gives_more};
+
+/// What the figures are, and what the marks mean.
+pub fn notes(comparison: &Comparison) -> Vec<String> {
+    let mut notes = vec![what(comparison)];
+    notes.extend(legend(comparison));
+    notes.extend(ahead(comparison));
+    notes.extend(more(comparison));
+    for row in &comparison.rows {
+        let note = &row.broker.offer.note;
+        if !note.is_empty() {
+            notes.push(format!(
+                "{}: {}",
+                printable(&row.broker.label),
+                printable(note)
+            ));
+        }
+    }
+    notes
+}
+
+/// Who gives more than was asked, by what is given.
+fn more(comparison: &Comparison) -> Vec<String> {
+    let mut by_gift: Vec<(String, Vec<String>)> = Vec::new();
+    for row in comparison.rows.iter().filter(|row| gives_more(row)) {
+        let (gift, label) = (gives(row), printable(&row.broker.label));
+        match by_gift.iter_mut().find(|(known, _)| *known == gift) {
+            Some((_, labels)) => labels.push(label),
+            None => by_gift.push((gift, vec![label])),
+        }
+    }
+    let say = |(gift, labels): &(String, Vec<String>)| {
+        let verbs = match labels.len() {
+            1 => ["gives", "pays"],
+            _ => ["give", "pay"],
+        };
+        let [give, pay] = verbs;
+        let labels = numbers::listed(labels);
+        format!("{labels} {give} more than was asked ({gift}) and {pay} for it in time")
+    };
+    by_gift.iter().map(say).collect()
+}
+
+fn what(comparison: &Comparison) -> String {
+    let latency = match comparison.shape {
+        Shape::Latency(Kind::Publish) => {
+            "latency is publish, from the intended send time to the broker's acknowledgement"
+        }
+        Shape::Latency(Kind::RoundTrip) => {
+            "latency is the round trip, from the intended send time to the reply"
+        }
+        Shape::Latency(_) => "latency is end to end, from the intended send time",
+        Shape::Throughput(Kind::Service) => {
+            "throughput at this window; service is from sending to the acknowledgement: a service time, not what a user waits"
+        }
+        Shape::Throughput(Kind::RoundTrip) => {
+            "throughput at this window; the round trip is from sending to the reply: a service time, not what a user waits"
+        }
+        Shape::Throughput(_) => {
+            "throughput at this window; transit is from sending to receipt: a service time, not what a user waits"
+        }
+        Shape::Drain => "a preloaded backlog was consumed",
+    };
+    let cpu = match comparison.shape {
+        Shape::Latency(_) => "; CPU/msg is the broker's",
+        _ => "",
+    };
+    let counted = match comparison.shape {
+        Shape::Latency(Kind::Publish) | Shape::Throughput(Kind::Service) => "failed",
+        _ => "lost",
+    };
+    format!("{latency}; medians over the valid trials{cpu}; {counted} is the sum of all trials")
+}
+
+fn legend(comparison: &Comparison) -> Option<String> {
+    // A row without figures has dashes that mean something else, and says what.
+    let printed = |text: &str| {
+        let rows = comparison.rows.iter().zip(&comparison.figures);
+        let mut measured = rows.filter(|(row, _)| row.rates.is_some());
+        measured.any(|(_, figures)| figures.iter().any(|it| it.latency && it.text == text))
+    };
+    let mut legend = Vec::new();
+    if comparison.has(BEST) {
+        legend.push(format!("{BEST} best of its column"));
+    }
+    if comparison.has(INVALID) {
+        legend.push(format!(
+            "{INVALID} from trials that are not ok: not to be compared"
+        ));
+    }
+    if comparison.has(BLURRED) {
+        legend.push(format!(
+            "{BLURRED} instrument-limited: the generator was late itself"
+        ));
+    }
+    if printed("lost") {
+        legend.push("lost: the percentile falls among messages that never arrived".to_owned());
+    }
+    if printed(numbers::NONE) {
+        legend.push("– fewer than 50 samples lie beyond".to_owned());
+    }
+    (!legend.is_empty()).then(|| legend.join(" · "))
+}
+
+/// Who leads in the headline figure, by how much, and how sure that is.
+fn ahead(comparison: &Comparison) -> Option<String> {
+    if !comparison.ranked {
+        let several = comparison.rows.len() > 1;
+        return several
+            .then(|| "kinds of exactly-once are not alike, so they are not ranked".to_owned());
+    }
+    let (title, superlative, comparative) = match comparison.shape {
+        Shape::Latency(_) => ("p99", "lowest", "lower"),
+        Shape::Throughput(Kind::Service) => ("sent/s", "highest", "higher"),
+        Shape::Throughput(_) | Shape::Drain => ("received/s", "highest", "higher"),
+    };
+    let column = comparison
+        .figures
+        .first()?
+        .iter()
+        .position(|it| it.title == title)?;
+    let lower = superlative == "lowest";
+    let mut ranked: Vec<(usize, f64)> = Vec::new();
+    for (i, row) in comparison.rows.iter().enumerate() {
+        let figure = &comparison.figures[i][column];
+        if let (true, Some(value)) = (row.is_ranked() && !figure.blurred, figure.value) {
+            ranked.push((i, if lower { value } else { -value }));
+        }
+    }
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let [(first, _), (second, _), ..] = ranked[..] else {
+        return None;
+    };
+    let label = |i: usize| printable(&comparison.rows[i].broker.label);
+    let values = |i: usize| each_trial(comparison, i, title);
+    let (best, next) = (values(first), values(second));
+    let found = match lower {
+        true => ratio(&best, &next),
+        false => ratio(&next, &best),
+    }?;
+    let trials = match best.len() == next.len() {
+        true => format!("n = {}", best.len()),
+        false => format!("n = {} and {}", best.len(), next.len()),
+    };
+    let (leader, other) = (label(first), label(second));
+    if comparison.winner(column).is_none() {
+        let ratio = format!("{:.2}", found.estimate);
+        let sure = sure(found, &trials);
+        return Some(format!(
+            "{leader} and {other} have the same {title} as far as it is printed (ratio {ratio}, {sure})"
+        ));
+    }
+    let known = format!("{leader} has the {superlative} {title}: ");
+    let sentence = match found.interval {
+        Some((low, _)) if low <= 1.0 => format!(
+            "whether lastingly so is inconclusive (ratio to {other} {:.2}, {})",
+            found.estimate,
+            sure(found, &trials)
+        ),
+        _ => format!(
+            "{} {comparative} than {other} ({})",
+            numbers::times(found.estimate),
+            sure(found, &trials)
+        ),
+    };
+    Some(format!("{known}{sentence}"))
+}
+
+/// How sure a ratio is.
+fn sure(found: Ratio, trials: &str) -> String {
+    match found.interval {
+        None => {
+            let least = least_trials();
+            format!("{trials}: too few for an interval; {least} trials each would do")
+        }
+        Some((low, high)) => {
+            let decimals = if high - low < 0.2 || low < 1.1 { 2 } else { 1 };
+            format!("95 % interval {low:.decimals$} to {high:.decimals$}, {trials}")
+        }
+    }
+}
+
+/// The headline figure of each trial that the row sums up.
+fn each_trial(comparison: &Comparison, row: usize, title: &str) -> Vec<f64> {
+    let row = &comparison.rows[row];
+    let group = Group::of(row.results, row.place);
+    let figure = |attempt: &Attempt| match comparison.shape {
+        Shape::Latency(kind) => match attempt.latencies.get(&kind)?.named("p99")? {
+            Percentile::Value(nanoseconds) => Some(nanoseconds as f64),
+            // Above every value: then there is no ratio, and nothing is said.
+            Percentile::Lost => Some(f64::INFINITY),
+            Percentile::TooFew => None,
+        },
+        _ if title == "sent/s" => Some(attempt.rates.sent),
+        _ => Some(attempt.rates.received),
+    };
+    group.used().iter().filter_map(|a| figure(a)).collect()
+}
+
+/// A threshold as a line: whether it is met, what it says, and what was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThresholdLine {
+    /// Whether it is met.
+    pub met: bool,
+    /// As it was written.
+    pub threshold: String,
+    /// `worst: kafka 3.1 ms`.
+    pub seen: String,
+}
+
+/// One line for each threshold.
+pub fn thresholds(results: &Results) -> Vec<ThresholdLine> {
+    let line = |judged: &Judged| {
+        let label = |it: &Judgement| {
+            let broker = results.plan.brokers.get(it.broker);
+            printable(broker.map_or("", |broker| &broker.label))
+        };
+        let mut seen = match judged.brokers.first() {
+            None => "no such broker".to_owned(),
+            Some(worst) => {
+                let what = if judged.brokers.len() > 1 {
+                    "worst: "
+                } else {
+                    ""
+                };
+                let observed = observed(judged.threshold.metric, worst.observed);
+                format!(
+                    "{what}{} {observed}{}",
+                    label(worst),
+                    acknowledged(results, judged, worst)
+                )
+            }
+        };
+        let invalid: Vec<String> = judged
+            .brokers
+            .iter()
+            .filter(|it| !it.valid)
+            .map(label)
+            .collect();
+        if !invalid.is_empty() {
+            seen.push_str(&format!("  ⚠ not valid for {}", invalid.join(", ")));
+        }
+        ThresholdLine {
+            met: judged.met,
+            threshold: printable(&judged.threshold.to_string()),
+            seen,
+        }
+    };
+    results.thresholds.iter().map(line).collect()
+}
+
+fn observed(metric: Metric, observed: Observed) -> String {
+    match (observed, metric) {
+        (Observed::Value(seconds), Metric::Latency(..)) => numbers::time(seconds * 1e9),
+        (Observed::Value(count), Metric::Count(_)) => numbers::count(count as u64),
+        (Observed::Value(rate), Metric::Throughput(_)) => format!("{}/s", numbers::rate(rate)),
+        (Observed::Lost, _) => "lost".to_owned(),
+        (Observed::TooFew, _) => "unknown: fewer than 50 samples lie beyond".to_owned(),
+        (Observed::Nothing, _) => "no data".to_owned(),
+    }
+}
+
+/// Of lost messages: whether the broker had taken responsibility for them.
+fn acknowledged(results: &Results, judged: &Judged, worst: &Judgement) -> String {
+    let asked = results.plan.workload.delivery != Delivery::AtMostOnce;
+    let lost = matches!(judged.threshold.metric, Metric::Count(Count::Lost));
+    if !lost || judged.met || !asked {
+        return String::new();
+    }
+    let trials = results.standing_of(worst.broker);
+    match trials.map(|attempt| attempt.audit.lost_acked).max() {
+        None | Some(0) => ", none of them acknowledged".to_owned(),
+        Some(count) => format!(", {} of them acknowledged", numbers::count(count)),
+    }
+}

@@ -1,0 +1,403 @@
+//! One row for every broker, or for every trial: what all formats are made of.
+
+use std::collections::BTreeMap;
+
+use crate::measure::latency::Kind;
+use crate::measure::percentile::{Percentile, SHARES};
+use crate::measure::record::Audit;
+use crate::measure::verdict::Outcome;
+use crate::plan::PlannedBroker;
+use crate::results::bound::Bound;
+use crate::results::{Attempt, Results};
+use crate::scenario::workload::{Load, Workload};
+use crate::stats::group::Group;
+use crate::stats::median::{median, median_percentile};
+
+/// A broker, or one trial of it.
+#[derive(Clone, Debug)]
+pub struct Row<'a> {
+    /// The run.
+    pub results: &'a Results,
+    /// The broker.
+    pub broker: &'a PlannedBroker,
+    /// The broker's place in the plan.
+    pub place: usize,
+    /// As the server says itself.
+    pub server_version: Option<&'a str>,
+    /// What was offered.
+    pub load: LoadPoint,
+    /// What the row sums up.
+    pub scope: Scope,
+    /// What it is worth; `None` where no trial was made.
+    pub outcome: Option<Outcome>,
+    /// In words, empty for *ok*.
+    pub reason: String,
+    /// What to do about it, empty where there is nothing.
+    pub remedy: String,
+    /// What held a closed loop back.
+    pub bound_by: Option<Bound>,
+    /// Per second of the measured part; `None` where nothing was measured.
+    pub rates: Option<RowRates>,
+    /// Counts; `None` where nothing was measured.
+    pub counts: Option<Counts>,
+    /// A latency that there is not is absent.
+    pub latencies: BTreeMap<Kind, Figures>,
+    /// Percentiles of the end-to-end latency that the generator's lateness blurs, in any trial that
+    /// the row sums up.
+    pub instrument_limited: Vec<String>,
+    /// What it cost.
+    pub cost: Cost,
+    /// Over all trials that count, also those that are not *ok*: a median would hide a loss.
+    pub total: Audit,
+}
+
+/// What a row sums up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One trial: which of its broker, and which block of the run.
+    Trial {
+        /// From 1.
+        trial: u32,
+        /// From 1.
+        block: u32,
+    },
+    /// All trials of a broker: medians over those that are *ok*, or over all if none is.
+    Broker {
+        /// Trials that count.
+        trials: usize,
+        /// Those that are *ok*.
+        ok: usize,
+    },
+}
+
+/// What was offered.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LoadPoint {
+    /// `rate`, `max` or `step`.
+    pub kind: &'static str,
+    /// Messages per second over all publishers; of steps, their mean over the measured part.
+    pub target: Option<f64>,
+}
+
+impl LoadPoint {
+    /// Of a workload.
+    pub fn of(workload: &Workload) -> LoadPoint {
+        match &workload.load {
+            Load::Rate { rate, .. } => LoadPoint {
+                kind: "rate",
+                target: Some(rate.0),
+            },
+            Load::Max => LoadPoint {
+                kind: "max",
+                target: None,
+            },
+            Load::Steps { steps, .. } => {
+                let seconds: f64 = steps.iter().map(|s| s.lasts.as_secs_f64()).sum();
+                let messages = steps.iter().map(|s| s.rate.0 * s.lasts.as_secs_f64());
+                let messages: f64 = messages.sum();
+                LoadPoint {
+                    kind: "step",
+                    target: (seconds > 0.0).then(|| messages / seconds),
+                }
+            }
+        }
+    }
+}
+
+/// Messages and bytes per second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowRates {
+    /// Due.
+    pub offered: f64,
+    /// Handed to the client library.
+    pub sent: f64,
+    /// Received.
+    pub received: f64,
+    /// Bytes received (sent, without consumers).
+    pub bytes: f64,
+}
+
+/// The counts of the audit, by the names of their columns.
+pub const COUNTS: [&str; 16] = [
+    "intended",
+    "unsent",
+    "sent",
+    "acked",
+    "failed",
+    "unresolved",
+    "expected",
+    "received",
+    "lost",
+    "lost_acked",
+    "censored",
+    "duplicated",
+    "redelivered",
+    "out_of_order",
+    "unexpected",
+    "corrupted",
+];
+
+/// In the order of [`COUNTS`].
+pub type Counts = [f64; COUNTS.len()];
+
+/// What is shown of a latency. Nanoseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figures {
+    /// Of what arrived; `None` where nothing did.
+    pub mean: Option<f64>,
+    /// Of what arrived.
+    pub max: Option<f64>,
+    /// In the order of [`SHARES`].
+    pub percentiles: [Percentile; SHARES.len()],
+}
+
+impl Figures {
+    /// A percentile by its name, `p99`.
+    pub fn named(&self, name: &str) -> Option<Percentile> {
+        let place = SHARES.iter().position(|(known, _)| *known == name)?;
+        Some(self.percentiles[place])
+    }
+}
+
+/// CPU time in microseconds for each message, memory and storage in bytes; `None` where it was not
+/// read: the broker's, where it does not run on this machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// All of the client process.
+    pub client_cpu: Option<f64>,
+    /// Publishing, for each message sent.
+    pub publish_cpu: Option<f64>,
+    /// Consuming, for each copy received.
+    pub consume_cpu: Option<f64>,
+    /// The most memory that the client process had.
+    pub client_rss_peak: Option<f64>,
+    /// The broker, for each message sent (received, where nothing was).
+    pub broker_cpu: Option<f64>,
+    /// The most memory that it had.
+    pub broker_rss_peak: Option<f64>,
+    /// What its data occupied in the end.
+    pub broker_disk: Option<f64>,
+    /// What it wrote.
+    pub broker_written: Option<f64>,
+}
+
+/// One row for each broker, in the order of the plan.
+pub fn by_broker(results: &Results) -> Vec<Row<'_>> {
+    let groups = Group::all(results).into_iter();
+    let row = |group: Group| {
+        let mut row = Row::of(results, group.broker, group.used())?;
+        row.scope = Scope::Broker {
+            trials: group.trials.len(),
+            ok: group.ok.len(),
+        };
+        row.outcome = group.outcome;
+        (row.reason, row.remedy) = match group.example() {
+            Some(example) => (
+                together(&group, &example.verdict.reason),
+                example.verdict.remedy.clone(),
+            ),
+            None if results.manifest.interrupted => (
+                "interrupted before its first trial ended".into(),
+                String::new(),
+            ),
+            None => ("no trial was made".into(), String::new()),
+        };
+        for attempt in &group.trials {
+            row.total.merge(&attempt.audit);
+        }
+        Some(row)
+    };
+    groups.filter_map(row).collect()
+}
+
+/// One row for each trial that counts, in the order in which they were made.
+pub fn by_trial(results: &Results) -> Vec<Row<'_>> {
+    let row = |attempt: &Attempt| {
+        let mut row = Row::of(results, attempt.broker, &[attempt])?;
+        row.scope = Scope::Trial {
+            trial: attempt.repetition,
+            block: attempt.block,
+        };
+        row.outcome = Some(attempt.verdict.outcome);
+        row.reason = attempt.verdict.reason.clone();
+        row.remedy = attempt.verdict.remedy.clone();
+        row.total = attempt.audit;
+        Some(row)
+    };
+    let whole = results.standing().filter(|attempt| !attempt.interrupted);
+    whole.filter_map(row).collect()
+}
+
+/// A row of no trial at all, which has all columns; `None` where the plan has no broker.
+pub fn no_trial(results: &Results) -> Option<Row<'_>> {
+    let mut row = Row::of(results, 0, &[])?;
+    row.scope = Scope::Trial { trial: 0, block: 0 };
+    Some(row)
+}
+
+/// The reason of one trial, with how many have it, where that is not all.
+fn together(group: &Group, reason: &str) -> String {
+    let (alike, all) = (group.alike(), group.trials.len());
+    match group.outcome {
+        Some(Outcome::Ok) | None => String::new(),
+        Some(_) if alike == all => reason.to_owned(),
+        Some(_) => format!("{reason} (in {alike} of {all} trials)"),
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The medians of some trials of one broker. `None` where the plan lacks the broker.
+    fn of(results: &'a Results, place: usize, trials: &[&Attempt]) -> Option<Row<'a>> {
+        let workload = &results.plan.workload;
+        // A trial that failed at its start has no figures; its zeros are not measurements.
+        let seen: Vec<&Attempt> = trials
+            .iter()
+            .copied()
+            .filter(|attempt| attempt.seconds > 0.0)
+            .collect();
+        let middle = |figure: fn(&Attempt) -> f64| median(seen.iter().map(|a| figure(a)));
+        let rates = || {
+            Some(RowRates {
+                offered: middle(|a| a.rates.offered)?,
+                sent: middle(|a| a.rates.sent)?,
+                received: middle(|a| a.rates.received)?,
+                bytes: middle(|a| a.rates.bytes)?,
+            })
+        };
+        let kinds = Kind::ALL.into_iter();
+        let mut instrument_limited = Vec::new();
+        for name in seen.iter().flat_map(|a| &a.verdict.instrument_limited) {
+            if !instrument_limited.contains(name) {
+                instrument_limited.push(name.clone());
+            }
+        }
+        let provenance = results.provenance.broker(place);
+        Some(Row {
+            results,
+            broker: results.plan.brokers.get(place)?,
+            place,
+            server_version: provenance.and_then(|it| it.server_version.as_deref()),
+            load: LoadPoint::of(workload),
+            scope: Scope::Broker {
+                trials: trials.len(),
+                ok: 0,
+            },
+            outcome: None,
+            reason: String::new(),
+            remedy: String::new(),
+            bound_by: most_frequent(seen.iter().filter_map(|a| a.bound_by)),
+            rates: rates(),
+            counts: counts(&seen, u64::from(workload.groups)),
+            latencies: kinds
+                .filter_map(|kind| Some((kind, figures(&seen, kind)?)))
+                .collect(),
+            instrument_limited,
+            cost: cost(&seen),
+            total: Audit::default(),
+        })
+    }
+
+    /// What was asked.
+    pub fn workload(&self) -> &'a Workload {
+        &self.results.plan.workload
+    }
+
+    /// Whether its figures may be compared.
+    pub fn is_valid(&self) -> bool {
+        self.outcome == Some(Outcome::Ok)
+    }
+
+    /// Whether it may win a column.
+    pub fn is_ranked(&self) -> bool {
+        self.is_valid() && self.broker.ranked
+    }
+
+    /// A percentile of a latency by name.
+    pub fn percentile(&self, kind: Kind, name: &str) -> Option<Percentile> {
+        self.latencies.get(&kind)?.named(name)
+    }
+}
+
+fn most_frequent(bounds: impl Iterator<Item = Bound>) -> Option<Bound> {
+    let all: Vec<Bound> = bounds.collect();
+    let count = |bound: &&Bound| all.iter().filter(|other| other == bound).count();
+    all.iter().max_by_key(count).copied()
+}
+
+fn counts(trials: &[&Attempt], groups: u64) -> Option<Counts> {
+    let each: Vec<[u64; COUNTS.len()]> = trials.iter().map(|a| counted(a, groups)).collect();
+    let middle = |place: usize| median(each.iter().map(|counts| counts[place] as f64));
+    let medians: Option<Vec<f64>> = (0..COUNTS.len()).map(middle).collect();
+    medians?.try_into().ok()
+}
+
+/// In the order of [`COUNTS`].
+fn counted(attempt: &Attempt, groups: u64) -> [u64; COUNTS.len()] {
+    let audit = &attempt.audit;
+    [
+        audit.intended,
+        audit.unsent,
+        audit.sent,
+        audit.acked,
+        audit.failed,
+        audit.unresolved,
+        audit.expected,
+        audit.received,
+        audit.lost,
+        audit.lost_acked,
+        attempt.censored(groups),
+        audit.duplicated,
+        audit.redelivered,
+        audit.out_of_order,
+        audit.unexpected,
+        audit.corrupted,
+    ]
+}
+
+fn figures(trials: &[&Attempt], kind: Kind) -> Option<Figures> {
+    let kept: Vec<_> = trials
+        .iter()
+        .filter_map(|a| a.latencies.get(&kind))
+        .collect();
+    if kept.is_empty() {
+        return None;
+    }
+    let arrived = || kept.iter().filter(|summary| summary.count > 0);
+    Some(Figures {
+        mean: median(arrived().map(|summary| summary.mean)),
+        max: median(arrived().map(|summary| summary.max as f64)),
+        percentiles: std::array::from_fn(|i| {
+            let each = kept.iter().map(|summary| summary.percentiles[i]);
+            median_percentile(each).unwrap_or(Percentile::TooFew)
+        }),
+    })
+}
+
+fn cost(trials: &[&Attempt]) -> Cost {
+    // What is zero was not read: nothing costs nothing.
+    let middle = |figure: &dyn Fn(&Attempt) -> Option<f64>| {
+        let read = trials.iter().filter_map(|a| figure(a));
+        median(read.filter(|value| *value > 0.0 && value.is_finite()))
+    };
+    let each =
+        |seconds: f64, messages: u64| (messages > 0).then(|| seconds * 1e6 / messages as f64);
+    let messages = |a: &Attempt| match a.audit.sent {
+        0 => a.audit.received,
+        sent => sent,
+    };
+    // The storage of a broker in memory is empty and was read all the same.
+    let stored = |figure: fn(&Attempt) -> u64| {
+        let local = trials.iter().filter(|a| a.usage.brokers_rss_peak_bytes > 0);
+        median(local.map(|a| figure(a) as f64))
+    };
+    Cost {
+        client_cpu: middle(&|a| each(a.usage.own_s, messages(a))),
+        publish_cpu: middle(&|a| each(a.usage.publish_s, a.audit.sent)),
+        consume_cpu: middle(&|a| each(a.usage.consume_s, a.audit.received)),
+        client_rss_peak: middle(&|a| Some(a.usage.rss_peak_bytes as f64)),
+        broker_cpu: middle(&|a| each(a.usage.brokers_s, messages(a))),
+        broker_rss_peak: middle(&|a| Some(a.usage.brokers_rss_peak_bytes as f64)),
+        broker_disk: stored(|a| a.usage.brokers_disk_bytes),
+        broker_written: stored(|a| a.usage.brokers_written_bytes),
+    }
+}

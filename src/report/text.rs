@@ -1,0 +1,156 @@
+//! The comparison on standard output.
+
+use crate::results::Results;
+use crate::terminal::style::{self, paint, width, wrap};
+
+use super::headline::headline;
+use super::notes::{notes, thresholds};
+use super::table::Comparison;
+use super::warnings::warnings;
+
+/// Columns of prose where the output is no terminal.
+const PROSE: usize = 100;
+
+/// How results are shown, and where they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct View<'a> {
+    /// Columns of the terminal; `None` where the output is none: then every column is printed.
+    pub width: Option<usize>,
+    /// Whether there is colour.
+    pub color: bool,
+    /// The run's folder, as it is to be printed.
+    pub folder: Option<&'a str>,
+    /// Files in it that are worth naming.
+    pub files: &'a [String],
+}
+
+/// The whole report, the last line ended.
+pub fn render(results: &Results, view: &View) -> String {
+    let columns = view.width.unwrap_or(PROSE).max(20);
+    let mut page = Page {
+        out: String::new(),
+        columns,
+        color: view.color,
+    };
+    let comparison = Comparison::of(results);
+    page.paragraph("", "  ", &headline(results), style::STRONG);
+    page.blank();
+    let table = comparison.table();
+    let rendered = table.render(view.width.unwrap_or(usize::MAX), view.color);
+    page.out.push_str(&rendered.text);
+    page.blank();
+    for note in notes(&comparison) {
+        page.paragraph("  ", "    ", &note, style::DIM);
+    }
+    if !rendered.dropped.is_empty() {
+        let dropped = rendered.dropped.join(", ");
+        let note = format!("not shown for want of width: {dropped}");
+        page.paragraph("  ", "    ", &note, style::WARN);
+    }
+    page.verdicts(results);
+    if let Some(folder) = view.folder {
+        page.blank();
+        let files = view.files.join(" · ");
+        page.paragraph("  ", "    ", folder, style::STRONG);
+        if !files.is_empty() {
+            let one_line = 2 + width(folder) + 3 + width(&files) <= columns;
+            if one_line {
+                page.out.truncate(page.out.len() - 1);
+                page.out.push_str(&format!("   {files}\n"));
+            } else {
+                page.paragraph("    ", "    ", &files, style::DIM);
+            }
+        }
+    }
+    page.out
+}
+
+struct Page {
+    out: String,
+    columns: usize,
+    color: bool,
+}
+
+impl Page {
+    fn blank(&mut self) {
+        self.out.push('\n');
+    }
+
+    /// Wrapped text: `first` before its first line, `rest` before the others.
+    fn paragraph(&mut self, first: &str, rest: &str, text: &str, tone: anstyle::Style) {
+        let room = self.columns.saturating_sub(width(first).max(width(rest)));
+        for (i, line) in wrap(&glue(text), room.max(10)).iter().enumerate() {
+            let line = &line.replace(GLUE, " ");
+            let indent = if i == 0 { first } else { rest };
+            self.out.push_str(indent);
+            self.out.push_str(&paint(line, tone, self.color));
+            self.out.push('\n');
+        }
+    }
+
+    /// Thresholds and warnings.
+    fn verdicts(&mut self, results: &Results) {
+        let lines = thresholds(results);
+        let warnings = warnings(results);
+        if !lines.is_empty() || !warnings.is_empty() {
+            self.blank();
+        }
+        let longest = lines
+            .iter()
+            .map(|it| width(&it.threshold))
+            .max()
+            .unwrap_or(0);
+        for line in lines {
+            let (sign, tone) = match line.met {
+                true => ("✓", style::GOOD),
+                false => ("✗", style::BAD),
+            };
+            let sign = paint(sign, tone, self.color);
+            let threshold = style::pad(&line.threshold, longest);
+            let fits = 4 + longest + 3 + width(&line.seen) <= self.columns;
+            if fits {
+                self.out
+                    .push_str(&format!("  {sign} {threshold}   {}\n", line.seen));
+            } else {
+                self.out.push_str(&format!("  {sign} {}\n", line.threshold));
+                self.paragraph("      ", "      ", &line.seen, anstyle::Style::new());
+            }
+        }
+        for warning in warnings {
+            let said = warning.say();
+            let text = match said.remedy.as_str() {
+                "" => said.what,
+                remedy => format!("{}; {remedy}", said.what),
+            };
+            let start = self.out.len();
+            self.paragraph("  ⚠ ", "    ", &text, anstyle::Style::new());
+            let sign = paint("⚠", style::WARN, self.color);
+            let line = self.out.split_off(start).replacen('⚠', &sign, 1);
+            self.out.push_str(&line);
+        }
+    }
+}
+
+/// Stands for a space at which no line may be broken; of the same width, and in no text of ours.
+const GLUE: char = '\u{e000}';
+const UNITS: [&str; 13] = [
+    "%", "×", "ns", "µs", "ms", "s", "B", "KiB", "MiB", "GiB", "TiB", "k", "M",
+];
+
+/// Ties each number to its unit.
+fn glue(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split(' ') {
+        let bare = word.trim_end_matches(|c: char| ",;:.)".contains(c));
+        let after_number = out.ends_with(|c: char| c.is_ascii_digit());
+        if !out.is_empty() {
+            out.push(if after_number && UNITS.contains(&bare) {
+                GLUE
+            } else {
+                ' '
+            });
+        }
+        out.push_str(word);
+    }
+    out
+}

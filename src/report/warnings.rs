@@ -1,0 +1,456 @@
+//! What a reader must know before trusting the figures: each warning says what is wrong and what helps.
+
+use std::collections::BTreeMap;
+
+use crate::measure::resources::Cause;
+use crate::measure::verdict::Outcome;
+use crate::results::bound::HostLimited;
+use crate::results::{Attempt, Results};
+use crate::scenario::workload::Load;
+use crate::stats::group::Group;
+use crate::terminal::diagnostic::printable;
+use crate::terminal::numbers::{self, counted, listed, percent};
+
+/// The most kinds of error that are named for one broker.
+const REASONS: usize = 3;
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Warning {
+    /// The run was broken off.
+    Interrupted {
+        /// Trials that were made.
+        made: usize,
+        /// Trials of the plan.
+        planned: usize,
+    },
+    /// Trials were disturbed and repeated.
+    Repeated {
+        /// How many.
+        trials: usize,
+        /// Trials that were made.
+        of: usize,
+        /// What took the CPU, and its shares.
+        taken: Vec<(Cause, f64)>,
+    },
+    /// Trials were disturbed to the end.
+    StillDisturbed {
+        /// How many.
+        trials: usize,
+        /// The largest share taken.
+        share: f64,
+    },
+    /// Some trials of a broker are left out of its medians.
+    LeftOut {
+        /// The broker.
+        broker: String,
+        /// How many, of how many.
+        trials: (usize, usize),
+        /// What they are.
+        outcome: Outcome,
+        /// Why.
+        reason: String,
+    },
+    /// A broker that is not *ok*: what helps.
+    NotOk {
+        /// The broker.
+        broker: String,
+        /// What it is.
+        outcome: Outcome,
+        /// Of how many trials how many are.
+        trials: (usize, usize),
+        /// What helps.
+        remedy: String,
+    },
+    /// Percentiles that the generator's own lateness blurs.
+    InstrumentLimited {
+        /// The broker.
+        broker: String,
+        /// Which.
+        percentiles: Vec<String>,
+    },
+    /// All cores were full.
+    HostLimited {
+        /// While these were measured.
+        brokers: Vec<String>,
+        /// Of the first of them.
+        shares: HostLimited,
+    },
+    /// Messages never arrived.
+    Lost {
+        /// The broker.
+        broker: String,
+        /// Over all its trials.
+        lost: u64,
+        /// Of these the broker had acknowledged.
+        acked: Option<u64>,
+    },
+    /// Sends failed.
+    Errors {
+        /// The broker.
+        broker: String,
+        /// Why, and how often; the most frequent first.
+        reasons: Vec<(String, u64)>,
+    },
+    /// Samples that no clock should give: that ended before they began, or lasted for years.
+    Impossible {
+        /// The broker.
+        broker: String,
+        /// How many.
+        samples: u64,
+    },
+}
+
+/// A warning in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// What is wrong.
+    pub what: String,
+    /// What helps; empty where nothing does.
+    pub remedy: String,
+}
+
+/// All that apply to a run.
+pub fn warnings(results: &Results) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let made = results.standing().filter(|a| !a.interrupted).count();
+    let planned = results.plan.trials.len();
+    if results.manifest.interrupted {
+        found.push(Warning::Interrupted { made, planned });
+    }
+    found.extend(disturbances(results, made));
+    let groups = Group::all(results);
+    for group in &groups {
+        let Some(broker) = results.plan.brokers.get(group.broker) else {
+            continue;
+        };
+        let (label, acks) = (printable(&broker.label), broker.offer.acks);
+        found.extend(not_ok(results, group, &label));
+        let mut percentiles: Vec<String> = Vec::new();
+        for name in group
+            .used()
+            .iter()
+            .flat_map(|a| &a.verdict.instrument_limited)
+        {
+            if !percentiles.contains(name) {
+                percentiles.push(name.clone());
+            }
+        }
+        if !percentiles.is_empty() && group.outcome != Some(Outcome::GeneratorLimited) {
+            let broker = label.clone();
+            found.push(Warning::InstrumentLimited {
+                broker,
+                percentiles,
+            });
+        }
+        let sum = |count: fn(&Attempt) -> u64| group.trials.iter().map(|a| count(a)).sum();
+        let lost: u64 = sum(|a| a.audit.lost);
+        if lost > 0 {
+            let broker = label.clone();
+            let acked = acks.then(|| sum(|a| a.audit.lost_acked));
+            found.push(Warning::Lost {
+                broker,
+                lost,
+                acked,
+            });
+        }
+        let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+        for (reason, count) in group.trials.iter().flat_map(|a| &a.reasons) {
+            *reasons.entry(reason).or_default() += count;
+        }
+        if !reasons.is_empty() {
+            let mut reasons: Vec<(String, u64)> = reasons
+                .into_iter()
+                .map(|(reason, count)| (printable(reason), count))
+                .collect();
+            reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+            let broker = label.clone();
+            found.push(Warning::Errors { broker, reasons });
+        }
+        let summaries = group.trials.iter().flat_map(|a| a.latencies.values());
+        let samples: u64 = summaries
+            .map(|summary| summary.negative + summary.saturated)
+            .sum();
+        if samples > 0 {
+            let broker = label;
+            found.push(Warning::Impossible { broker, samples });
+        }
+    }
+    found.extend(host_limited(results, &groups));
+    found
+}
+
+fn disturbances(results: &Results, made: usize) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let repeated: Vec<&Attempt> = results
+        .attempts
+        .iter()
+        .filter(|a| !a.stands && a.disturbed.is_some())
+        .collect();
+    if !repeated.is_empty() {
+        let mut trials: Vec<u32> = repeated.iter().map(|a| a.trial).collect();
+        trials.sort_unstable();
+        trials.dedup();
+        let taken = repeated.iter().filter_map(|a| a.disturbed);
+        found.push(Warning::Repeated {
+            trials: trials.len(),
+            of: made,
+            taken: taken.map(|it| (it.cause, it.share)).collect(),
+        });
+    }
+    let standing = results.standing().filter_map(|a| a.disturbed);
+    let shares: Vec<f64> = standing.map(|it| it.share).collect();
+    if let Some(share) = shares.iter().copied().max_by(f64::total_cmp) {
+        let trials = shares.len();
+        found.push(Warning::StillDisturbed { trials, share });
+    }
+    found
+}
+
+fn not_ok(results: &Results, group: &Group, label: &str) -> Vec<Warning> {
+    let Some(outcome) = group.outcome else {
+        return Vec::new();
+    };
+    let broker = label.to_owned();
+    if outcome == Outcome::Ok {
+        let left = group.trials.iter().filter(|a| !a.is_ok());
+        let left: Vec<&&Attempt> = left.collect();
+        return left
+            .first()
+            .map(|first| Warning::LeftOut {
+                broker,
+                trials: (left.len(), group.trials.len()),
+                outcome: first.verdict.outcome,
+                reason: printable(&first.verdict.reason),
+            })
+            .into_iter()
+            .collect();
+    }
+    let remedy = match outcome {
+        Outcome::Saturated => lower_rate(results, group),
+        _ => None,
+    };
+    let said = group.example().map(|it| it.verdict.remedy.clone());
+    let remedy = remedy.or(said).unwrap_or_default();
+    let trials = (group.alike(), group.trials.len());
+    // What is wrong stands under the row already; here is what helps.
+    if remedy.is_empty() {
+        return Vec::new();
+    }
+    vec![Warning::NotOk {
+        broker,
+        outcome,
+        trials,
+        remedy: printable(&remedy),
+    }]
+}
+
+/// A rate that a saturated broker is likely to hold: nine tenths of what it took, in two digits.
+fn lower_rate(results: &Results, group: &Group) -> Option<String> {
+    let Load::Rate { rate, .. } = results.plan.workload.load else {
+        return None;
+    };
+    let workload = &results.plan.workload;
+    let copies = match workload.consumers {
+        0 => None,
+        _ => Some(f64::from(workload.groups.max(1))),
+    };
+    let took = group.used().iter().map(|a| match copies {
+        Some(copies) => (a.rates.received / copies).min(a.rates.sent),
+        None => a.rates.sent,
+    });
+    let took = took.min_by(f64::total_cmp)?.min(rate.0) * 0.9;
+    if took < 1.0 {
+        return None;
+    }
+    let digit = 10f64.powf(took.log10().floor() - 1.0).max(1.0);
+    let lower = crate::scenario::units::Rate((took / digit).floor() * digit);
+    Some(format!("try `--set workload.load.rate={lower}`"))
+}
+
+fn host_limited(results: &Results, groups: &[Group]) -> Option<Warning> {
+    let mut brokers = Vec::new();
+    let mut shares = None;
+    for group in groups {
+        let full = group.used().iter().find_map(|a| a.host_limited);
+        if let (Some(full), Some(broker)) = (full, results.plan.brokers.get(group.broker)) {
+            brokers.push(printable(&broker.label));
+            shares = shares.or(Some(full));
+        }
+    }
+    let shares = shares?;
+    Some(Warning::HostLimited { brokers, shares })
+}
+
+fn were(number: usize) -> &'static str {
+    if number == 1 { "was" } else { "were" }
+}
+
+impl Warning {
+    /// In words.
+    pub fn say(&self) -> Said {
+        let (what, remedy) = match self {
+            Warning::Interrupted { made, planned } => (
+                format!(
+                    "interrupted: {made} of {} were made",
+                    counted(*planned as u64, "trial")
+                ),
+                String::new(),
+            ),
+            Warning::Repeated { trials, of, taken } => {
+                (repeated(*trials, *of, taken), String::new())
+            }
+            Warning::StillDisturbed { trials, share } => (
+                format!(
+                    "{} {} disturbed to the last attempt, which stands (others took up to {} of the CPU)",
+                    counted(*trials as u64, "trial"),
+                    were(*trials),
+                    percent(*share)
+                ),
+                "run it again when the machine is quiet".to_owned(),
+            ),
+            Warning::LeftOut {
+                broker,
+                trials: (out, of),
+                outcome,
+                reason,
+            } => (
+                format!(
+                    "{broker}: {out} of {of} trials {} and {} left out of the medians ({reason})",
+                    became(*outcome, *out),
+                    is(*out)
+                ),
+                String::new(),
+            ),
+            Warning::NotOk {
+                broker,
+                outcome,
+                trials: (alike, of),
+                remedy,
+            } => (
+                format!(
+                    "{broker}: {alike} of {of} trials {}",
+                    became(*outcome, *alike)
+                ),
+                remedy.clone(),
+            ),
+            Warning::InstrumentLimited {
+                broker,
+                percentiles,
+            } => {
+                let names: Vec<String> = percentiles.iter().map(|it| dotted(it)).collect();
+                (
+                    format!(
+                        "{broker}: {} instrument-limited: the generator itself was late by more than a tenth of it",
+                        listed(&names)
+                    ),
+                    "leave it more CPU: a lower rate, or a machine with a spare core".to_owned(),
+                )
+            }
+            Warning::HostLimited { brokers, shares } => (
+                format!(
+                    "all cores were full while {} {} measured: publishers {}, consumers {}, broker {}, others {}",
+                    listed(brokers),
+                    were(brokers.len()),
+                    percent(shares.publishers),
+                    percent(shares.consumers),
+                    percent(shares.broker),
+                    percent(shares.others)
+                ),
+                "the parties took CPU from each other: offer less, or use more cores".to_owned(),
+            ),
+            Warning::Lost {
+                broker,
+                lost,
+                acked,
+            } => {
+                let acked = match acked {
+                    None => String::new(),
+                    Some(0) => ", none of them acknowledged".to_owned(),
+                    Some(acked) => format!(", {} of them acknowledged", numbers::count(*acked)),
+                };
+                let lost = counted(*lost, "message");
+                (format!("{broker}: {lost} lost{acked}"), String::new())
+            }
+            Warning::Errors { broker, reasons } => {
+                let total: u64 = reasons.iter().map(|(_, count)| count).sum();
+                let shown = reasons.iter().take(REASONS);
+                let mut shown: Vec<String> = shown
+                    .map(|(reason, count)| format!("{reason} ({})", numbers::count(*count)))
+                    .collect();
+                if reasons.len() > REASONS {
+                    shown.push(format!("{} more kinds", reasons.len() - REASONS));
+                }
+                let messages = counted(total, "message");
+                (
+                    format!("{broker}: {messages} failed: {}", shown.join("; ")),
+                    String::new(),
+                )
+            }
+            Warning::Impossible { broker, samples } => (
+                format!(
+                    "{broker}: {} ended before they began, or lasted for years",
+                    counted(*samples, "sample")
+                ),
+                "this is a fault of the machine's clock or of mqbench; please report it".to_owned(),
+            ),
+        };
+        Said { what, remedy }
+    }
+}
+
+fn repeated(trials: usize, of: usize, taken: &[(Cause, f64)]) -> String {
+    let by = |cause: Cause, who: &str| {
+        let shares = taken.iter().filter(|(it, _)| *it == cause);
+        let mut shares: Vec<f64> = shares.map(|(_, share)| *share).collect();
+        shares.sort_by(f64::total_cmp);
+        match shares[..] {
+            [] => None,
+            [one] => Some(format!("{who} took {} of the CPU", percent(one))),
+            [low, high] => Some(format!(
+                "{who} took {} and {} of the CPU",
+                percent(low),
+                percent(high)
+            )),
+            [low, .., high] => Some(format!(
+                "{who} took {} to {} of the CPU",
+                percent(low),
+                percent(high)
+            )),
+        }
+    };
+    let causes = [
+        by(Cause::Steal, "the hypervisor"),
+        by(Cause::Foreign, "other processes"),
+    ];
+    let causes: Vec<String> = causes.into_iter().flatten().collect();
+    let were = were(trials);
+    format!(
+        "{trials} of {} {were} disturbed ({}) and {were} repeated",
+        counted(of as u64, "trial"),
+        causes.join(", ")
+    )
+}
+
+/// What became of so many trials, as a verb.
+fn became(outcome: Outcome, trials: usize) -> String {
+    match outcome {
+        Outcome::Failed => "failed".to_owned(),
+        Outcome::BrokenPromise => "broke a promise".to_owned(),
+        Outcome::Ok | Outcome::GeneratorLimited | Outcome::Saturated => {
+            format!("{} {}", were(trials), outcome.name())
+        }
+    }
+}
+
+fn is(number: usize) -> &'static str {
+    if number == 1 { "is" } else { "are" }
+}
+
+/// `p999` as `p99.9`.
+fn dotted(name: &str) -> String {
+    match name.strip_prefix("p99") {
+        Some(rest) if !rest.is_empty() => format!("p99.{rest}"),
+        _ => name.to_owned(),
+    }
+}

@@ -1,0 +1,19 @@
+//! What is kept: the versioned model of a run and its store. Every report is made from it.
+
+pub mod attempt;
+pub mod bound;
+pub mod model;
+pub mod open;
+pub mod provenance;
+pub mod store;
+
+pub use attempt::Attempt;
+pub use model::{Manifest, Results, SCHEMA_VERSION};
+pub use open::{OpenError, Stored};
+pub use provenance::Provenance;
+pub use store::{Store, StoreError};
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;

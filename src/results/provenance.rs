@@ -1,0 +1,46 @@
+//! Under which conditions a run was made. The order of the trials and the seed are in the plan.
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::host::{Host, fnv1a};
+
+/// Under which conditions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The machine when the run began.
+    pub host: Host,
+    /// Of the scenario's text: two runs of one text have the same.
+    pub scenario_hash: String,
+    /// In the order of the plan.
+    pub brokers: Vec<BrokerProvenance>,
+}
+
+/// What a broker's figures come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BrokerProvenance {
+    /// The client library and its version.
+    pub client: String,
+    /// The server's version as it says itself; `None` while it was not asked, and where there is none.
+    pub server_version: Option<String>,
+    /// What was used: the path of a binary, an image, *embedded*, or where an external one answers.
+    pub server_source: Option<String>,
+    /// Settings of the server that were in force, in its own words.
+    pub server_settings: Vec<(String, String)>,
+}
+
+impl Provenance {
+    /// Reads the machine; `brokers` in the order of the plan.
+    pub fn read(scenario_text: &str, brokers: Vec<BrokerProvenance>) -> Provenance {
+        Provenance {
+            host: Host::read(),
+            scenario_hash: format!("{:016x}", fnv1a(scenario_text.as_bytes())),
+            brokers,
+        }
+    }
+
+    /// Of one broker of the plan.
+    pub fn broker(&self, broker: usize) -> Option<&BrokerProvenance> {
+        self.brokers.get(broker)
+    }
+}

@@ -1,0 +1,252 @@
+//! Results made by hand, for tests.
+
+use std::collections::BTreeMap;
+
+use crate::engine::task::Order;
+use crate::measure::host::Host;
+use crate::measure::latency::{Kind, Latency};
+use crate::measure::record::{Audit, Rates, Record, Second};
+use crate::measure::resources::Usage;
+use crate::plan::{Connection, GivenOffer, Plan, PlannedBroker, PlannedTrial, Secrets};
+use crate::scenario::Disturbed;
+use crate::scenario::units::{Fraction, Rate, Size};
+use crate::scenario::workload::{
+    AckPolicy, Arrival, Delivery, Durability, Load, Measure, Message, Pattern, Payload, Phases,
+    WeightedSize, Workload,
+};
+use std::time::Duration;
+
+use super::attempt::Attempt;
+use super::model::{Manifest, Results, SCHEMA_VERSION};
+use super::provenance::{BrokerProvenance, Provenance};
+
+/// A plan of 5,000 messages a second for 20 s, one publisher and one consumer.
+pub fn plan(brokers: &[&str], trials: u32) -> Plan {
+    let numbers = (0..trials).flat_map(|block| {
+        let brokers = 0..brokers.len();
+        let all = brokers.len() as u32;
+        brokers.map(move |broker| (block * all + broker as u32 + 1, block + 1, broker))
+    });
+    Plan {
+        scenario: "latency".to_owned(),
+        description: String::new(),
+        seed: 7,
+        workload: Workload {
+            pattern: Pattern::Queue,
+            delivery: Delivery::AtLeastOnce,
+            durability: Durability::Disk,
+            message: Message {
+                sizes: vec![WeightedSize {
+                    size: Size(256),
+                    weight: 1.0,
+                }],
+                payload: Payload::Random,
+                keys: 0,
+                verify: false,
+            },
+            load: Load::Rate {
+                rate: Rate(5_000.0),
+                arrival: Arrival::Uniform,
+            },
+            publishers: 1,
+            consumers: 1,
+            groups: 1,
+            destinations: 1,
+            in_flight: 256,
+            ack: AckPolicy {
+                every: 100,
+                within: Duration::from_millis(10),
+            },
+        },
+        phases: Phases {
+            warmup: Duration::from_secs(5),
+            measure: Measure::Time(Duration::from_secs(20)),
+            drain: Duration::from_secs(10),
+        },
+        thresholds: Vec::new(),
+        disturbed: Disturbed {
+            share: Fraction(0.02),
+            repeats: 2,
+        },
+        brokers: brokers.iter().map(|label| broker(label)).collect(),
+        trials: numbers
+            .map(|(number, block, broker)| PlannedTrial {
+                number,
+                block,
+                broker,
+                seed: 1,
+            })
+            .collect(),
+        defaults: Vec::new(),
+        quick: Vec::new(),
+    }
+}
+
+fn broker(label: &str) -> PlannedBroker {
+    PlannedBroker {
+        label: label.to_owned(),
+        driver: label.to_owned(),
+        title: label.to_owned(),
+        connection: Connection::InProcess,
+        destination: None,
+        options: BTreeMap::new(),
+        offer: GivenOffer {
+            delivery: Delivery::AtLeastOnce,
+            durability: Durability::Disk,
+            acks: true,
+            order: Order::PerPublisher,
+            settings: Vec::new(),
+            note: String::new(),
+        },
+        how: String::new(),
+        ranked: true,
+        max_rate: None,
+        secrets: Secrets::default(),
+    }
+}
+
+/// Samples with a long tail around `median` nanoseconds.
+pub fn latency(median: f64, samples: u64) -> Latency {
+    let mut latency = Latency::default();
+    for i in 0..samples {
+        let beyond = 1.0 - (i as f64 + 0.5) / samples as f64;
+        latency.record(0, (median * (0.7 + 0.3 * (0.5 / beyond).sqrt())) as u64);
+    }
+    latency
+}
+
+/// What a trial of the plan saw: everything arrived, half of it within `median` nanoseconds.
+pub fn record(median: f64) -> Record {
+    let n = 100_000;
+    let kinds = [
+        (Kind::EndToEnd, median),
+        (Kind::Publish, median * 0.8),
+        (Kind::Transit, median * 0.95),
+        (Kind::Service, median * 0.75),
+        (Kind::Lateness, 1_000.0),
+        (Kind::SendWait, 1_500.0),
+    ];
+    Record {
+        audit: Audit {
+            intended: n,
+            sent: n,
+            acked: n,
+            expected: n,
+            received: n,
+            distinct: n,
+            ..Audit::default()
+        },
+        latencies: kinds
+            .into_iter()
+            .map(|(kind, median)| (kind, latency(median, n)))
+            .collect(),
+        series: vec![
+            Second {
+                at: -1.0,
+                sent: 5_000,
+                received: 4_990,
+                ..Second::default()
+            },
+            Second {
+                at: 1.0,
+                sent: 5_000,
+                resolved: 5_000,
+                received: 5_000,
+                backlog: 1,
+                latency: Some([120_000, 400_000, 2_000_000]),
+                publish: Some([90_000, 300_000, 1_500_000]),
+                lateness: Some([900, 5_000, 20_000]),
+                steal: 0.001,
+                cores: [0.075, 0.06, 0.07],
+                rss: [20 << 20, 30 << 20],
+                ..Second::default()
+            },
+        ],
+        rates: Rates {
+            offered: 5_000.0,
+            sent: 5_000.0,
+            received: 5_000.0,
+            bytes: 1_280_000.0,
+        },
+        seconds: 20.0,
+        drain_seconds: 0.1,
+        usage: Usage {
+            seconds: 20.0,
+            capacity_s: 40.0,
+            idle_s: 30.0,
+            own_s: 3.2,
+            publish_s: 1.5,
+            consume_s: 1.2,
+            brokers_s: median / 1e5,
+            rss_peak_bytes: 20 << 20,
+            brokers_rss_peak_bytes: 30 << 20,
+            brokers_written_bytes: 28 << 20,
+            brokers_disk_bytes: 27 << 20,
+            ..Usage::default()
+        },
+        ..Record::default()
+    }
+}
+
+/// A run of which nothing was done yet.
+pub fn begun(plan: Plan) -> Results {
+    let brokers = plan.brokers.iter().map(|broker| BrokerProvenance {
+        client: format!("{} 1.0", broker.label),
+        server_version: Some("2.10".to_owned()),
+        ..BrokerProvenance::default()
+    });
+    Results {
+        schema_version: SCHEMA_VERSION,
+        manifest: Manifest {
+            id: "7f3a9c01".to_owned(),
+            scenario: plan.scenario.clone(),
+            started: "2026-11-20T21:04:00+01:00".to_owned(),
+            finished: None,
+            tool_version: "0.1.0".to_owned(),
+            git_commit: None,
+            command: vec!["mqbench".to_owned(), "run".to_owned(), "latency".to_owned()],
+            interrupted: false,
+        },
+        scenario_text: "name: latency\n".to_owned(),
+        provenance: Provenance {
+            host: Host {
+                id: "0123456789abcdef".to_owned(),
+                cpu: "a CPU".to_owned(),
+                cores: 2,
+                governor: None,
+                kernel: "Linux 6.1".to_owned(),
+                memory_bytes: 4 << 30,
+                load_average: [0.1, 0.2, 0.3],
+                clock_source: Some("tsc".to_owned()),
+                virtual_machine: true,
+            },
+            scenario_hash: "0".repeat(16),
+            brokers: brokers.collect(),
+        },
+        plan,
+        attempts: Vec::new(),
+        thresholds: Vec::new(),
+    }
+}
+
+/// A whole run: broker `i` of the plan has `medians[i]`, each trial a few percent off it. `change`
+/// gets the broker and which of its trials it is, from 1.
+pub fn run(plan: Plan, medians: &[f64], change: impl Fn(&mut Record, usize, u32)) -> Results {
+    let mut results = begun(plan);
+    for trial in results.plan.trials.clone() {
+        let drift = 1.0 + 0.02 * f64::from((trial.block * 2 + trial.broker as u32) % 5);
+        let mut record = record(medians[trial.broker] * drift);
+        change(&mut record, trial.broker, trial.block);
+        let attempt = Attempt::of(&record, &results.plan, &trial, 1);
+        results.add(attempt);
+    }
+    results.thresholds = Vec::new();
+    results
+}
+
+/// Loses so many of the acknowledged messages.
+pub fn lose(record: &mut Record, messages: u64) {
+    record.audit.lost += messages;
+    record.audit.distinct -= messages;
+    record.audit.received -= messages;
+}

@@ -1,0 +1,69 @@
+//! How a run ends for whoever started it: the exit code.
+
+use super::group::Group;
+use crate::measure::verdict::Outcome;
+use crate::results::Results;
+
+/// Exit codes, in the order in which they win over each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Interrupted; partial results are written.
+    Interrupted,
+    /// Usage, scenario or result file is wrong.
+    Usage,
+    /// A broker or driver failed.
+    Failed,
+    /// Gating on measurements that are not valid.
+    Invalid,
+    /// A threshold failed or a regression was found.
+    Missed,
+    /// Done; thresholds and gate pass.
+    Done,
+}
+
+impl Exit {
+    /// What the process returns.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Interrupted => 130,
+            Exit::Usage => 2,
+            Exit::Failed => 3,
+            Exit::Invalid => 4,
+            Exit::Missed => 99,
+            Exit::Done => 0,
+        }
+    }
+
+    /// How a run ended.
+    ///
+    /// - *Failed*: any trial that counts failed, or a broker has none at all.
+    /// - *Invalid*: a promise was broken in any trial; or a threshold is about a broker whose trials
+    ///   together are not *ok* ([`Group::outcome`]). Without thresholds a saturated broker is a finding
+    ///   and no fault: whoever draws latency against load wants to see it.
+    /// - *Missed*: a threshold is not met. It is never reached over invalid figures: those neither pass
+    ///   nor fail.
+    pub fn of_run(results: &Results) -> Exit {
+        if results.manifest.interrupted {
+            return Exit::Interrupted;
+        }
+        let groups = Group::all(results);
+        let any = |outcome| {
+            let mut trials = groups.iter().flat_map(|group| &group.trials);
+            trials.any(|attempt| attempt.verdict.outcome == outcome)
+        };
+        if any(Outcome::Failed) || groups.iter().any(|group| group.trials.is_empty()) {
+            return Exit::Failed;
+        }
+        let gated_on_invalid = || {
+            let mut judged = results.thresholds.iter().flat_map(|judged| &judged.brokers);
+            judged.any(|judgement| !judgement.valid)
+        };
+        if any(Outcome::BrokenPromise) || gated_on_invalid() {
+            return Exit::Invalid;
+        }
+        match results.thresholds.iter().all(|judged| judged.met) {
+            true => Exit::Done,
+            false => Exit::Missed,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The trials of one broker, and what they are worth together.
+
+use crate::measure::verdict::Outcome;
+use crate::results::{Attempt, Results};
+
+/// The trials of one broker.
+#[derive(Clone, Debug)]
+pub struct Group<'a> {
+    /// The broker's place in the plan.
+    pub broker: usize,
+    /// Trials that the plan has for it.
+    pub planned: usize,
+    /// One attempt of each trial, the one that counts; trials that were broken off are not among them.
+    pub trials: Vec<&'a Attempt>,
+    /// Those that are *ok*.
+    pub ok: Vec<&'a Attempt>,
+    /// What they are worth together; `None` where there is none.
+    ///
+    /// One broken promise breaks it. Otherwise it is *ok* where most trials are: a few lucky ones must
+    /// not let a broker win that could mostly not keep up. Else it is what most of the others are, the
+    /// worst of equals.
+    pub outcome: Option<Outcome>,
+}
+
+impl<'a> Group<'a> {
+    /// The trials of one broker.
+    pub fn of(results: &'a Results, broker: usize) -> Group<'a> {
+        let trials: Vec<&Attempt> = results
+            .standing_of(broker)
+            .filter(|attempt| !attempt.interrupted)
+            .collect();
+        let ok: Vec<&Attempt> = trials.iter().copied().filter(|a| a.is_ok()).collect();
+        Group {
+            broker,
+            planned: results.planned_trials(broker),
+            outcome: together(&trials, ok.len()),
+            trials,
+            ok,
+        }
+    }
+
+    /// One for each broker of the plan, in its order.
+    pub fn all(results: &'a Results) -> Vec<Group<'a>> {
+        let brokers = 0..results.plan.brokers.len();
+        brokers.map(|broker| Group::of(results, broker)).collect()
+    }
+
+    /// Whether its figures may be compared.
+    pub fn is_valid(&self) -> bool {
+        self.outcome == Some(Outcome::Ok)
+    }
+
+    /// The trials whose figures are summed up: those that are *ok*, or all if none is.
+    pub fn used(&self) -> &[&'a Attempt] {
+        if self.ok.is_empty() {
+            &self.trials
+        } else {
+            &self.ok
+        }
+    }
+
+    /// The last trial with the verdict of the whole.
+    pub fn example(&self) -> Option<&'a Attempt> {
+        let same = |attempt: &&&Attempt| Some(attempt.verdict.outcome) == self.outcome;
+        self.trials.iter().rev().find(same).copied()
+    }
+
+    /// How many trials have the verdict of the whole.
+    pub fn alike(&self) -> usize {
+        let same = |attempt: &&&Attempt| Some(attempt.verdict.outcome) == self.outcome;
+        self.trials.iter().filter(same).count()
+    }
+}
+
+fn together(trials: &[&Attempt], ok: usize) -> Option<Outcome> {
+    let count = |outcome| {
+        let same = trials.iter().filter(|a| a.verdict.outcome == outcome);
+        same.count()
+    };
+    if trials.is_empty() {
+        return None;
+    }
+    if count(Outcome::BrokenPromise) > 0 {
+        return Some(Outcome::BrokenPromise);
+    }
+    if ok * 2 > trials.len() {
+        return Some(Outcome::Ok);
+    }
+    let others = [
+        Outcome::GeneratorLimited,
+        Outcome::Saturated,
+        Outcome::Failed,
+    ];
+    // Of equals the last, which is the worst.
+    others.into_iter().max_by_key(|outcome| count(*outcome))
+}

@@ -1,0 +1,203 @@
+use super::exit::Exit;
+use super::group::Group;
+use super::thresholds::judge;
+use crate::measure::latency::Kind;
+use crate::measure::record::Record;
+use crate::measure::verdict::Outcome;
+use crate::results::model::Observed;
+use crate::results::{Results, sample};
+use crate::scenario::workload::Delivery;
+
+fn run(thresholds: &[&str], change: impl Fn(&mut Record, usize, u32)) -> Results {
+    let mut plan = sample::plan(&["nats", "kafka"], 3);
+    // Loss alone is no broken promise here.
+    plan.workload.delivery = Delivery::AtMostOnce;
+    plan.thresholds = thresholds.iter().map(|it| it.parse().unwrap()).collect();
+    let mut results = sample::run(plan, &[1e5, 2e5], change);
+    results.thresholds = judge(&results);
+    results
+}
+
+fn saturate(record: &mut Record) {
+    record.audit.sent -= 5_000;
+    record.audit.acked -= 5_000;
+    record.audit.unsent = 5_000;
+    record.audit.expected = record.audit.sent;
+    record.audit.distinct = record.audit.sent;
+    record.audit.received = record.audit.sent;
+}
+
+#[test]
+fn latencies_are_judged_by_the_median_of_the_trials_and_the_worst_broker_is_first() {
+    let results = run(
+        &["p50(end_to_end) < 1ms", "nats: p99(end_to_end) < 1us"],
+        |_, _, _| {},
+    );
+    let [all, one] = &results.thresholds[..] else {
+        panic!("{:?}", results.thresholds);
+    };
+    assert!(all.met && !one.met);
+    let brokers: Vec<usize> = all.brokers.iter().map(|it| it.broker).collect();
+    assert_eq!(brokers, [1, 0], "kafka is slower");
+    let Observed::Value(seconds) = all.brokers[0].observed else {
+        panic!("{:?}", all.brokers[0]);
+    };
+    assert!((0.0002..0.000_22).contains(&seconds), "{seconds}");
+    assert_eq!(one.brokers.len(), 1);
+    assert_eq!(Exit::of_run(&results).code(), 99);
+}
+
+#[test]
+fn counts_are_judged_by_any_trial() {
+    let results = run(
+        &["lost == 0", "received > 99990"],
+        |record, broker, trial| {
+            if (broker, trial) == (1, 2) {
+                sample::lose(record, 12);
+            }
+        },
+    );
+    for judged in &results.thresholds {
+        assert!(!judged.met);
+        assert_eq!(judged.brokers[0].broker, 1);
+    }
+    assert_eq!(
+        results.thresholds[0].brokers[0].observed,
+        Observed::Value(12.0)
+    );
+    assert_eq!(
+        results.thresholds[1].brokers[0].observed,
+        Observed::Value(99_988.0)
+    );
+    assert!(results.thresholds[0].brokers[1].met);
+}
+
+#[test]
+fn where_nothing_is_known_nothing_is_met() {
+    let results = run(
+        &[
+            "p99(round_trip) < 1h",
+            "p99.99(end_to_end) < 1h",
+            "nats: p99(end_to_end) < 1h",
+            "nobody: lost == 0",
+        ],
+        |record, broker, _| {
+            if broker == 0 {
+                sample::lose(record, 2_000);
+            }
+        },
+    );
+    let observed: Vec<Option<Observed>> = results
+        .thresholds
+        .iter()
+        .map(|judged| judged.brokers.first().map(|it| it.observed))
+        .collect();
+    assert_eq!(
+        observed,
+        [
+            Some(Observed::Nothing),
+            Some(Observed::TooFew),
+            Some(Observed::Lost),
+            None
+        ]
+    );
+    assert!(results.thresholds.iter().all(|judged| !judged.met));
+}
+
+#[test]
+fn a_trial_that_failed_at_its_start_has_counted_nothing() {
+    let results = run(&["lost == 0"], |record, broker, trial| {
+        if (broker, trial) == (0, 1) {
+            *record = Record {
+                failure: Some("connection refused".into()),
+                ..Record::default()
+            };
+        }
+    });
+    let first = &results.thresholds[0].brokers[0];
+    assert_eq!((first.broker, first.observed), (0, Observed::Nothing));
+    assert_eq!(Exit::of_run(&results).code(), 3);
+}
+
+#[test]
+fn rates_are_judged_by_the_median() {
+    let results = run(&["received_per_s >= 5k/s"], |record, _, trial| {
+        if trial == 1 {
+            record.rates.received = 1.0;
+        }
+    });
+    assert!(results.thresholds[0].met);
+    assert_eq!(Exit::of_run(&results), Exit::Done);
+}
+
+#[test]
+fn the_verdict_of_a_broker_is_that_of_most_of_its_trials() {
+    let saturated = |trials: u32| {
+        let results = run(&[], move |record, broker, trial| {
+            if broker == 0 && trial <= trials {
+                saturate(record);
+            }
+        });
+        let group = Group::of(&results, 0);
+        (group.outcome, group.ok.len(), group.used().len())
+    };
+    assert_eq!(saturated(0), (Some(Outcome::Ok), 3, 3));
+    assert_eq!(saturated(1), (Some(Outcome::Ok), 2, 2));
+    assert_eq!(saturated(2), (Some(Outcome::Saturated), 1, 1));
+    assert_eq!(saturated(3), (Some(Outcome::Saturated), 0, 3));
+}
+
+#[test]
+fn one_broken_promise_breaks_it() {
+    let results = run(&[], |record, broker, trial| {
+        if (broker, trial) == (0, 3) {
+            record.audit.out_of_order = 1;
+        }
+    });
+    assert_eq!(Group::of(&results, 0).outcome, Some(Outcome::BrokenPromise));
+    assert_eq!(Exit::of_run(&results).code(), 4, "also without a threshold");
+}
+
+#[test]
+fn a_threshold_over_invalid_figures_is_neither_met_nor_missed() {
+    let half = |thresholds: &[&str]| {
+        let results = run(thresholds, |record, broker, _| {
+            if broker == 0 {
+                saturate(record);
+            }
+        });
+        Exit::of_run(&results).code()
+    };
+    assert_eq!(half(&[]), 0, "a saturated broker is a finding");
+    assert_eq!(half(&["p50(end_to_end) < 1ms"]), 4);
+    assert_eq!(half(&["p50(end_to_end) < 1ns"]), 4, "before 99");
+    assert_eq!(half(&["kafka: p50(end_to_end) < 1ms"]), 0);
+    assert_eq!(half(&["kafka: p50(end_to_end) < 1ns"]), 99);
+}
+
+#[test]
+fn an_interrupted_run_says_so_before_anything_else() {
+    let mut results = run(&["lost == 1"], |record, _, _| {
+        record.failure = Some("gone".into());
+    });
+    assert_eq!(Exit::of_run(&results).code(), 3);
+    results.manifest.interrupted = true;
+    assert_eq!(Exit::of_run(&results).code(), 130);
+    results.manifest.interrupted = false;
+    results.attempts.clear();
+    assert_eq!(Exit::of_run(&results).code(), 3, "no trial at all");
+}
+
+#[test]
+fn mean_and_maximum_are_of_what_arrived() {
+    let results = run(
+        &["mean(end_to_end) < 1ms", "max(end_to_end) > 1ms"],
+        |record, _, _| {
+            sample::lose(record, 100);
+            record
+                .latencies
+                .insert(Kind::EndToEnd, sample::latency(1e5, 99_900));
+        },
+    );
+    assert!(results.thresholds.iter().all(|judged| judged.met));
+}
