@@ -119,3 +119,25 @@ fn a_server_that_dies_ends_the_trial_with_a_reason() {
         trial.errors
     );
 }
+
+#[test]
+fn a_server_that_comes_back_costs_only_what_was_on_its_way() {
+    let Some(mut server) = Server::nats(&[]) else {
+        return;
+    };
+    let mut task = task("nats", Some(server.url()));
+    task.phases.drain = Duration::from_millis(500);
+    at_rate(&mut task, 2_000.0, Duration::from_secs(3));
+    let trial = run_disturbed(task, |_| {
+        thread::sleep(Duration::from_millis(500));
+        server.kill();
+        thread::sleep(Duration::from_millis(300));
+        server.start_again();
+    });
+    assert_eq!(trial.errors, []);
+    let group = &trial.ledger.groups[0];
+    assert!(group.distinct() > 2_000, "it went on: {}", group.distinct());
+    assert_eq!(group.counts().out_of_order, 0);
+    let notes = trial.session.notes();
+    assert!(notes[0].contains("were lost 2 times"), "{notes:?}");
+}

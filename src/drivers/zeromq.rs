@@ -27,7 +27,7 @@ use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
 /// Messages taken from the outbox at a time; each is a call of its own, so few share a stamp.
-const BATCH: usize = 16;
+const BATCH: usize = 64;
 /// How long a call waits before the loop looks whether the trial is over, milliseconds.
 const PATIENCE: i32 = 50;
 /// The longest path that a local socket can have, with its final zero.
@@ -52,8 +52,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
             name: "high_water_mark",
             kind: OptionKind::Count(1, 100_000_000),
             default: Some("1000"),
-            about: "Messages that a socket holds for each peer on each side, at least in_flight: \
-                    where it is reached, PUSH waits and XPUB drops.",
+            about: "Messages that a socket holds for each peer on each side, at least twice \
+                    in_flight: where it is reached, PUSH waits and XPUB drops.",
         },
         OptionSpec {
             name: "linger",
@@ -161,8 +161,9 @@ impl Places {
             _ => (Context::new(), None),
         };
         let asked = task.count("high_water_mark").unwrap_or(1_000);
-        // Less than what the window lets under way would drop messages in every closed loop.
-        let high_water_mark = asked.max(u64::from(task.workload.in_flight));
+        // The reader of a pipe tells the writer how far it is only when it has read half of the mark, so
+        // with less than twice the window XPUB would drop messages in every closed loop.
+        let high_water_mark = asked.max(2 * u64::from(task.workload.in_flight));
         let linger = task.time("linger").unwrap_or(Duration::from_secs(1));
         Ok(Places {
             task: task.clone(),

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 /// A server that ends with the test.
 pub struct Server {
+    command: Command,
     child: Child,
     pub port: u16,
     scheme: &'static str,
@@ -49,6 +50,13 @@ impl Server {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// Starts it again where it was, with nothing of what it had in memory.
+    pub fn start_again(&mut self) {
+        self.kill();
+        self.child = self.command.spawn().expect("started");
+        await_answer(self.port);
     }
 
     pub fn pid(&self) -> u32 {
@@ -93,14 +101,19 @@ fn start(
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let server = Server {
         child: command.spawn().expect("started"),
+        command,
         port,
         scheme,
         _folder: folder,
     };
+    await_answer(port);
+    Some(server)
+}
+
+fn await_answer(port: u16) {
     let limit = Instant::now() + Duration::from_secs(10);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < limit, "{name} answers");
+        assert!(Instant::now() < limit, "the server answers");
         thread::sleep(Duration::from_millis(10));
     }
-    Some(server)
 }
