@@ -1,11 +1,10 @@
 //! Where words go: results to standard output, everything else to standard error.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use crate::stats::exit::Exit;
 use crate::terminal::diagnostic::{Diagnostic, render_all};
-use crate::terminal::output::{Color, progress_mode, stdout_columns};
 use crate::terminal::progress::Mode;
 use crate::terminal::style;
 
@@ -25,22 +24,29 @@ pub struct Output {
 impl Output {
     /// As asked, and as the terminal allows.
     pub fn new(common: &Common) -> Output {
-        let color = match common.color {
-            When::Auto => Color::Auto,
-            When::Always => Color::Always,
-            When::Never => Color::Never,
+        let wanted = |is_terminal: bool| match common.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => {
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                is_terminal && !refused && !is_dumb()
+            }
         };
         Output {
-            color_out: color.on_stdout(),
-            color_err: color.on_stderr(),
-            width: stdout_columns(),
+            color_out: wanted(io::stdout().is_terminal()),
+            color_err: wanted(io::stderr().is_terminal()),
+            width: terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into()),
             quiet: common.quiet,
         }
     }
 
     /// How progress is shown.
     pub fn progress(&self) -> Mode {
-        progress_mode(self.quiet)
+        match (self.quiet, io::stderr().is_terminal() && !is_dumb()) {
+            (true, _) => Mode::Quiet,
+            (false, true) => Mode::Drawn,
+            (false, false) => Mode::Lines,
+        }
     }
 
     /// Prints a result. A reader that has closed the pipe has seen enough.
@@ -77,4 +83,9 @@ impl Output {
         eprint!("{}", render_all(diagnostics, self.color_err));
         Exit::Usage
     }
+}
+
+/// Whether the terminal can only print: no colour, no line drawn over.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }

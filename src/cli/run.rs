@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::drivers;
-use crate::measure::latency::Kind;
 use crate::plan::{Connection, Plan};
 use crate::processes::fleet::Fleet;
 use crate::processes::supervisor::{self, Event};
@@ -14,7 +13,7 @@ use crate::report::text::View;
 use crate::report::{self, Format, files};
 use crate::results::provenance::BrokerProvenance;
 use crate::results::store::write_atomically;
-use crate::results::{Attempt, Manifest, Provenance, Results, Store, StoreError};
+use crate::results::{Manifest, Provenance, Results, Store, StoreError};
 use crate::scenario::Scenario;
 use crate::servers::group::random_id;
 use crate::stats::exit::Exit;
@@ -115,31 +114,8 @@ fn show(live: &mut Live, event: Event) {
         Event::Suspended(servers) => live.suspended(servers),
         Event::Begin(trial, attempt) => live.begin(trial, attempt),
         Event::Progress(progress) => live.progress(progress),
-        Event::End(attempt, again) => live.end(&ended(attempt, again)),
+        Event::End(attempt, again) => live.end(&Ended::of(attempt, again)),
         Event::Say(words) => live.say(&words),
-    }
-}
-
-fn ended(attempt: &Attempt, again: bool) -> Ended {
-    let headline = [Kind::EndToEnd, Kind::Publish, Kind::Transit, Kind::Service];
-    let p99 = headline
-        .iter()
-        .find_map(|kind| attempt.percentile(*kind, 99.0)?.value());
-    let rates = &attempt.rates;
-    Ended {
-        outcome: attempt.verdict.outcome,
-        reason: attempt.verdict.reason.clone(),
-        disturbed: attempt
-            .disturbed
-            .as_ref()
-            .map(|disturbance| disturbance.share),
-        again,
-        per_second: if rates.received > 0.0 {
-            rates.received
-        } else {
-            rates.sent
-        },
-        p99,
     }
 }
 

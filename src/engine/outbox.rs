@@ -345,7 +345,10 @@ impl<C: Clock> Outbox<C> {
     /// The sent stamp is taken when the first of the batch is taken and holds for all of it: a batch
     /// is what one write sends.
     #[inline]
-    #[expect(clippy::should_implement_trait, reason = "a message borrows from the outbox")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a message borrows from the outbox"
+    )]
     pub fn next(&mut self) -> Option<Message<'_>> {
         let intended = *self.batch.get(self.taken)?;
         if self.taken == 0 {

@@ -1,0 +1,286 @@
+//! Looks for an installation of a server: where the user says, on the path, in the cache.
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{About, Error, group::wait_until};
+
+/// A server's program and what led to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The program, or the folder of a server that is more than one.
+    pub program: PathBuf,
+    /// What led to it.
+    pub origin: Origin,
+}
+
+/// What led to a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The scenario names it.
+    Scenario,
+    /// `MQBENCH_<BROKER>_HOME` names it.
+    Environment,
+    /// It is on the path.
+    Path,
+    /// `scripts/get` put it into the user's cache.
+    Cache,
+}
+
+/// Where to look, apart from the scenario.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// The value of `MQBENCH_<BROKER>_HOME`.
+    pub home: Option<PathBuf>,
+    /// The folders of the path.
+    pub path: Vec<PathBuf>,
+    /// The folder of this program in the user's cache.
+    pub cache: Option<PathBuf>,
+}
+
+impl Places {
+    /// Those of this process's environment.
+    pub fn of(about: &About) -> Places {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let path: OsString = variable("PATH").unwrap_or_default();
+        Places {
+            home: variable(&home_variable(about)).map(PathBuf::from),
+            path: std::env::split_paths(&path).collect(),
+            cache: user_folder("XDG_CACHE_HOME", ".cache"),
+        }
+    }
+}
+
+/// This program's folder among the user's: below `variable` if that is set, or below `otherwise` in
+/// the home folder.
+pub fn user_folder(variable: &str, otherwise: &str) -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    // The specification of these variables says that a path which is not absolute is ignored.
+    let named = set(variable).filter(|path| path.is_absolute());
+    Some(
+        named
+            .or_else(|| Some(set("HOME")?.join(otherwise)))?
+            .join("mqbench"),
+    )
+}
+
+fn home_variable(about: &About) -> String {
+    format!(
+        "MQBENCH_{}_HOME",
+        about.name.to_uppercase().replace('-', "_")
+    )
+}
+
+/// Finds the program of a server. A place that the user named and that does not have it is an error, not
+/// a reason to measure another one.
+pub fn find(
+    about: &'static About,
+    scenario: Option<&Path>,
+    places: &Places,
+) -> Result<Found, Error> {
+    let variable = home_variable(about);
+    let named = [
+        (scenario, Origin::Scenario, "the scenario".to_owned()),
+        (
+            places.home.as_deref(),
+            Origin::Environment,
+            variable.clone(),
+        ),
+    ];
+    for (place, origin, what) in named {
+        let Some(place) = place else { continue };
+        return match program_in(about, place) {
+            Some(program) => Ok(Found { program, origin }),
+            None => Err(Error::Misplaced {
+                about,
+                origin: what,
+                path: place.to_owned(),
+            }),
+        };
+    }
+    for program in about.programs {
+        let mut candidates = places.path.iter().map(|folder| folder.join(program));
+        if let Some(program) = candidates.find(|candidate| runs(candidate)) {
+            let origin = Origin::Path;
+            return Ok(Found { program, origin });
+        }
+    }
+    let cached = places.cache.as_ref().map(|cache| cache.join(about.name));
+    let kept = cached
+        .iter()
+        .flat_map(|cached| [cached.join(about.version), cached.clone()]);
+    if let Some(program) = kept.into_iter().find_map(|place| program_in(about, &place)) {
+        let origin = Origin::Cache;
+        return Ok(Found { program, origin });
+    }
+    let mut looked = vec![
+        variable,
+        format!("{} on the path", about.programs.join(" or ")),
+    ];
+    if let Some(cached) = cached {
+        looked.push(format!("the copy in the cache ({})", cached.display()));
+    }
+    Err(Error::NotFound { about, looked })
+}
+
+/// The program at `place`: itself, or in that folder or its `bin`.
+fn program_in(about: &About, place: &Path) -> Option<PathBuf> {
+    if runs(place) {
+        return Some(place.to_owned());
+    }
+    about
+        .programs
+        .iter()
+        .flat_map(|program| [place.join(program), place.join("bin").join(program)])
+        .find(|candidate| runs(candidate))
+}
+
+/// Whether this is a file that can be executed.
+fn runs(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
+}
+
+/// What a program prints on its standard output, for those that tell their version and end.
+pub fn output_of(program: &Path, args: &[&str]) -> io::Result<String> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let ended = wait_until(Duration::from_secs(10), || {
+        matches!(child.try_wait(), Ok(Some(_)) | Err(_))
+    });
+    if !ended {
+        child.kill()?;
+        child.wait()?;
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in 10 s"));
+    }
+    let mut output = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout.read_to_string(&mut output)?;
+    }
+    Ok(output)
+}
+
+/// The first word of `text` that starts with `prefix` and a digit, without the prefix.
+pub fn version_after(text: &str, prefix: &str) -> io::Result<String> {
+    text.split_whitespace()
+        .filter_map(|word| word.strip_prefix(prefix))
+        .find(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            let first = text.lines().next().unwrap_or_default();
+            io::Error::new(io::ErrorKind::InvalidData, format!("it says `{first}`"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::servers::named;
+
+    fn about() -> &'static About {
+        named("nats").unwrap().about()
+    }
+
+    /// A program at `path` in a new folder.
+    fn installed(path: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join(path);
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::write(&program, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        (folder, program)
+    }
+
+    #[test]
+    fn the_scenario_comes_before_the_environment_the_path_and_the_cache() {
+        let (scenario, in_scenario) = installed("bin/nats-server");
+        let (home, in_home) = installed("nats-server");
+        let (path, in_path) = installed("nats-server");
+        let (cache, in_cache) = installed(&format!("nats/{}/nats-server", about().version));
+        let mut places = Places {
+            home: Some(home.path().into()),
+            path: vec!["/nonexistent".into(), path.path().into()],
+            cache: Some(cache.path().into()),
+        };
+        let found = find(about(), Some(scenario.path()), &places).unwrap();
+        assert_eq!(
+            (found.program, found.origin),
+            (in_scenario, Origin::Scenario)
+        );
+        let found = find(about(), None, &places).unwrap();
+        assert_eq!(
+            (found.program, found.origin),
+            (in_home, Origin::Environment)
+        );
+        places.home = None;
+        let found = find(about(), None, &places).unwrap();
+        assert_eq!((found.program, found.origin), (in_path, Origin::Path));
+        places.path.clear();
+        let found = find(about(), None, &places).unwrap();
+        assert_eq!((found.program, found.origin), (in_cache, Origin::Cache));
+    }
+
+    #[test]
+    fn a_named_place_without_the_program_is_an_error_although_the_path_has_one() {
+        let (path, _) = installed("nats-server");
+        let empty = tempfile::tempdir().unwrap();
+        let places = Places {
+            home: Some(empty.path().into()),
+            path: vec![path.path().into()],
+            cache: None,
+        };
+        let error = find(about(), None, &places).unwrap_err().to_string();
+        assert!(
+            error.contains("MQBENCH_NATS_HOME") && error.contains("nats-server"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn nothing_found_says_where_it_looked_and_how_to_get_one() {
+        let places = Places {
+            cache: Some("/home/me/.cache/mqbench".into()),
+            ..Places::default()
+        };
+        let error = find(about(), None, &places).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot start a private nats: no NATS was found\n   \
+             looked for MQBENCH_NATS_HOME, nats-server on the path, \
+             the copy in the cache (/home/me/.cache/mqbench/nats)\n   \
+             get one with    scripts/get nats\n   \
+             or use your own brokers: {nats: {url: \"nats://host:4222\"}}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_executed_is_not_a_program() {
+        let (folder, program) = installed("nats-server");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(program_in(about(), folder.path()), None);
+    }
+
+    #[test]
+    fn a_version_is_the_word_after_its_prefix() {
+        let redis = "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.3.0 bits=64";
+        assert_eq!(version_after(redis, "v=").unwrap(), "7.0.15");
+        assert_eq!(
+            version_after("nats-server: v2.15.2\n", "v").unwrap(),
+            "2.15.2"
+        );
+        assert!(version_after("hello", "v").is_err());
+    }
+}

@@ -1,0 +1,440 @@
+//! A running instance of a server: started, watched, suspended, ended.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::find::{Found, Places, find};
+use super::group::{Group, random_id, wait_until};
+use super::record::{FOLDER_PREFIX, Record, Running};
+use super::{Config, Error, Keeper, Server, Site, named, socket};
+
+/// How often a start is tried when others take its port.
+const ATTEMPTS: usize = 5;
+/// How long all processes may take to stop when suspended.
+const SUSPEND: Duration = Duration::from_secs(5);
+/// How long an instance may take to answer after it was suspended.
+const RESUME: Duration = Duration::from_secs(10);
+/// How much of a log is read to find the reason in it, and how many lines of it are shown.
+const LOG_BYTES: u64 = 64 * 1024;
+const LOG_LINES: usize = 12;
+
+/// What to start.
+pub struct Order<'a> {
+    /// Which server.
+    pub server: &'static dyn Server,
+    /// Its program or the folder of it, if the scenario names one.
+    pub program: Option<&'a Path>,
+    /// Settings that differ from the defaults.
+    pub config: Config,
+    /// Where its folder is made.
+    pub within: PathBuf,
+}
+
+/// What becomes of the processes when the instance is dropped.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// They end.
+    Own,
+    /// They run on.
+    Borrowed,
+    /// They are gone, or in the hands of others.
+    Nothing,
+}
+
+/// A running instance. One that was started ends when this is dropped.
+pub struct Instance {
+    server: &'static dyn Server,
+    record: Record,
+    children: Vec<Child>,
+    keeper: Arc<dyn Keeper>,
+    hold: Hold,
+    suspended: Option<Duration>,
+    started_in: Duration,
+}
+
+/// How an attempt to start ended, if not well.
+enum Failure {
+    PortTaken,
+    For(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::For(error)
+    }
+}
+
+impl Instance {
+    /// Starts one and waits until it answers.
+    pub fn start(order: &Order, keeper: &Arc<dyn Keeper>) -> Result<Instance, Error> {
+        let about = order.server.about();
+        let config = about.effective(&order.config)?;
+        let found = find(about, order.program, &Places::of(about))?;
+        let version = order
+            .server
+            .version(&found)
+            .map_err(|source| Error::Version {
+                server: about.name,
+                program: found.program.clone(),
+                source,
+            })?;
+        for _ in 0..ATTEMPTS {
+            let (found, config) = (found.clone(), config.clone());
+            let mut instance = Instance::prepare(order, found, config, keeper)?;
+            instance.record.version = version.clone();
+            match instance.launch() {
+                Ok(()) => return Ok(instance),
+                Err(Failure::PortTaken) => instance.end()?,
+                Err(Failure::For(error)) => return Err(error),
+            }
+        }
+        let (server, attempts) = (about.name, ATTEMPTS);
+        Err(Error::Ports { server, attempts })
+    }
+
+    /// Takes an instance that others keep, to use it for a while. It runs on when this is dropped, and
+    /// however this process ends.
+    pub fn borrow(record: Record, keeper: &Arc<dyn Keeper>) -> Result<Instance, Error> {
+        let instance = Instance {
+            server: named(&record.server)?,
+            record,
+            children: Vec::new(),
+            keeper: keeper.clone(),
+            hold: Hold::Borrowed,
+            suspended: None,
+            started_in: Duration::ZERO,
+        };
+        for process in &instance.record.processes {
+            let borrowed = instance.keeper.borrow(&process.group);
+            borrowed.map_err(|source| instance.unprepared("its keeper", source))?;
+        }
+        Ok(instance)
+    }
+
+    /// Makes its folder; nothing runs yet.
+    fn prepare(
+        order: &Order,
+        found: Found,
+        config: Config,
+        keeper: &Arc<dyn Keeper>,
+    ) -> Result<Instance, Error> {
+        let about = order.server.about();
+        let failed = |what: String| {
+            let server = about.name;
+            move |source| Error::Prepare {
+                server,
+                what,
+                source,
+            }
+        };
+        let ports = socket::free_ports(about.ports).map_err(failed("a free port".into()))?;
+        let id = random_id().map_err(failed("a random name".into()))?;
+        let within = std::path::absolute(&order.within)
+            .map_err(failed(order.within.display().to_string()))?;
+        let folder = within.join(format!("{FOLDER_PREFIX}{id}"));
+        let what = || folder.display().to_string();
+        keeper.folder(&folder).map_err(failed(what()))?;
+        if let Err(error) = DirBuilder::new().mode(0o700).create(&folder) {
+            // Whatever is there is not ours to remove.
+            keeper.release_folder(&folder);
+            return Err(failed(what())(error));
+        }
+        let site = Site {
+            folder: folder.clone(),
+            ports,
+            config,
+        };
+        let instance = Instance {
+            server: order.server,
+            record: Record {
+                server: about.name.to_owned(),
+                version: String::new(),
+                found,
+                url: order.server.url(&site),
+                site,
+                processes: Vec::new(),
+            },
+            children: Vec::new(),
+            keeper: keeper.clone(),
+            hold: Hold::Own,
+            suspended: None,
+            started_in: Duration::ZERO,
+        };
+        let data = instance.record.site.data();
+        fs::create_dir(&data).map_err(failed(data.display().to_string()))?;
+        Ok(instance)
+    }
+
+    /// Starts its processes and waits until it answers.
+    fn launch(&mut self) -> Result<(), Failure> {
+        let began = Instant::now();
+        let layout = self.server.configure(&self.record.found, &self.record.site);
+        for (file, text) in &layout.files {
+            let path = self.record.site.folder.join(file);
+            let written = fs::write(&path, text);
+            written.map_err(|source| self.unprepared(&path.display().to_string(), source))?;
+        }
+        for launch in &layout.processes {
+            let log = self.record.site.log(launch.name);
+            let started = File::create(&log)
+                .and_then(|log| self.keeper.spawn(launch, &self.record.site.folder, log));
+            let program = launch.program.display().to_string();
+            let (child, group) = started.map_err(|source| self.unprepared(&program, source))?;
+            self.children.push(child);
+            self.record.processes.push(Running {
+                name: launch.name.to_owned(),
+                group,
+            });
+        }
+        if let Err(error) = self.wait_for_answer(self.server.about().start_within) {
+            let log = self.log(LOG_BYTES).to_lowercase();
+            return Err(match error {
+                Error::Ended { .. } if log.contains("address already in use") => Failure::PortTaken,
+                error => Failure::For(error),
+            });
+        }
+        // Another server of this kind may have been faster, and would have answered.
+        if !socket::listens(self.record.site.port(), &self.record.pids()) {
+            return Err(Failure::PortTaken);
+        }
+        self.started_in = began.elapsed();
+        Ok(())
+    }
+
+    fn wait_for_answer(&mut self, within: Duration) -> Result<(), Error> {
+        let mut outcome = Ok(());
+        let mut last = String::new();
+        let decided = wait_until(within, || {
+            outcome = self.check();
+            outcome.is_err()
+                || match self.server.answers(&self.record.site) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        last = error.to_string();
+                        false
+                    }
+                }
+        });
+        match decided {
+            true => outcome,
+            false => Err(Error::Silent {
+                server: self.name(),
+                within,
+                last,
+                tail: tail(&self.log(LOG_BYTES)),
+            }),
+        }
+    }
+
+    /// Whether all its processes live; if not, why.
+    pub fn check(&mut self) -> Result<(), Error> {
+        let mut how = None;
+        for child in &mut self.children {
+            if let Ok(Some(status)) = child.try_wait() {
+                how.get_or_insert(status.to_string());
+            }
+        }
+        if how.is_none() && self.record.lives() {
+            return Ok(());
+        }
+        let log = self.log(LOG_BYTES);
+        Err(Error::Ended {
+            server: self.name(),
+            status: how.unwrap_or_else(|| "it is gone".to_owned()),
+            reason: self.server.reason(&log),
+            tail: tail(&log),
+        })
+    }
+
+    /// Stops all its processes, until [`Instance::resume`].
+    pub fn suspend(&mut self) -> Result<(), Error> {
+        self.check()?;
+        let mut used = Duration::ZERO;
+        for process in &self.record.processes {
+            match process.group.suspend(SUSPEND) {
+                Ok(cpu) => used += cpu,
+                Err(running) => {
+                    self.record
+                        .processes
+                        .iter()
+                        .for_each(|process| process.group.resume());
+                    return Err(Error::Suspend {
+                        server: self.name(),
+                        within: SUSPEND,
+                        running,
+                    });
+                }
+            }
+        }
+        self.suspended = Some(used);
+        Ok(())
+    }
+
+    /// Continues it and waits until it answers. Fails if it had not been idle all the time.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        let Some(before) = self.suspended.take() else {
+            return Ok(());
+        };
+        let groups = || self.record.processes.iter().map(|process| &process.group);
+        let used = groups()
+            .map(Group::cpu_time)
+            .sum::<Duration>()
+            .saturating_sub(before);
+        groups().for_each(Group::resume);
+        self.wait_for_answer(RESUME)?;
+        match used {
+            Duration::ZERO => Ok(()),
+            used => Err(Error::Ran {
+                server: self.name(),
+                used,
+            }),
+        }
+    }
+
+    /// Whether it is suspended.
+    pub fn is_suspended(&self) -> bool {
+        self.suspended.is_some()
+    }
+
+    /// What there is to know of it.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Which server it is an instance of.
+    pub fn server(&self) -> &'static dyn Server {
+        self.server
+    }
+
+    /// How long it took from launch to its first answer; nothing for a borrowed one.
+    pub fn started_in(&self) -> Duration {
+        self.started_in
+    }
+
+    /// Its leading processes, for those who watch what it uses.
+    pub fn leaders(&self) -> Vec<i32> {
+        self.record
+            .processes
+            .iter()
+            .map(|process| process.group.pid)
+            .collect()
+    }
+
+    /// The last lines of its logs, for those who report that something went wrong with it.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log(LOG_BYTES))
+    }
+
+    /// Ends it and removes its folder; a borrowed one is given back, running.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.end()
+    }
+
+    /// Leaves it running beyond the end of this process.
+    pub fn keep(mut self) -> Record {
+        self.hold = Hold::Nothing;
+        self.release();
+        self.record.clone()
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        match std::mem::replace(&mut self.hold, Hold::Nothing) {
+            Hold::Nothing => return Ok(()),
+            Hold::Borrowed if self.suspended.is_some() => {
+                self.record
+                    .processes
+                    .iter()
+                    .for_each(|process| process.group.resume());
+            }
+            Hold::Borrowed => {}
+            Hold::Own => {
+                // On failure the keeper still has everything, and tries again when the run ends.
+                self.record.end()?;
+                for child in &mut self.children {
+                    // It has ended: this only takes it off the kernel's list.
+                    let _ = child.wait();
+                }
+            }
+        }
+        self.release();
+        Ok(())
+    }
+
+    fn release(&self) {
+        for process in &self.record.processes {
+            self.keeper.release(&process.group);
+        }
+        self.keeper.release_folder(&self.record.site.folder);
+    }
+
+    fn log(&self, bytes: u64) -> String {
+        let logs = self.record.processes.iter();
+        logs.map(|process| end_of(&self.record.site.log(&process.name), bytes))
+            .collect()
+    }
+
+    fn name(&self) -> &'static str {
+        self.server.about().name
+    }
+
+    fn unprepared(&self, what: &str, source: io::Error) -> Error {
+        Error::Prepare {
+            server: self.name(),
+            what: what.to_owned(),
+            source,
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // There is nobody to tell; what could not be ended is still the keeper's.
+        let _ = self.end();
+    }
+}
+
+/// The last `bytes` of a file, as far as they are text.
+fn end_of(path: &Path, bytes: u64) -> String {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(bytes)))?;
+        let mut text = Vec::new();
+        file.take(bytes).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    String::from_utf8_lossy(&read().unwrap_or_default()).into_owned()
+}
+
+/// The last lines of a text.
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tail_of_a_log_is_its_last_lines_that_say_something() {
+        let text: String = (0..20).map(|i| format!("line {i}\n\n")).collect();
+        let tail = tail(&text);
+        assert!(
+            tail.starts_with("line 8\n") && tail.ends_with("line 19"),
+            "{tail}"
+        );
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "0123456789").unwrap();
+        assert_eq!(end_of(file.path(), 4), "6789");
+        assert_eq!(end_of(Path::new("/nonexistent"), 4), "");
+    }
+}
