@@ -423,7 +423,13 @@ fn a_window_by_receipts_takes_back_what_was_lost_and_says_so() {
     );
     assert!(done.lost > 0);
     assert_eq!(record.audit.lost, done.lost);
-    assert!(record.audit.reclaimed > 0);
+    // With a window of one, each loss stops the loop until its credit is taken back.
+    let sent = record.audit.sent;
+    assert!(
+        record.audit.reclaimed.abs_diff(done.lost) <= 1,
+        "{} of {sent}",
+        record.audit.reclaimed
+    );
     assert!(record.audit.received > 100, "it went on after a loss");
 }
 

@@ -35,6 +35,9 @@ pub struct Descriptor {
     /// Which entries of the common connection settings it honours, among
     /// `user`, `password`, `token`, `tls`.
     pub security: &'static [&'static str],
+    /// Whether each publisher and each consumer takes a thread of its own, which limits how many there
+    /// can be.
+    pub needs_threads: bool,
     /// Whether the results may stand in a ranking (a simulated or in-process system may not).
     pub ranked: bool,
 }

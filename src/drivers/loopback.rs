@@ -137,6 +137,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     security: &[],
+    needs_threads: false,
     ranked: false,
 };
 

@@ -76,6 +76,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     }],
     holds_backlog: false,
     security: &["user", "password", "token"],
+    needs_threads: false,
     ranked: true,
 };
 

@@ -189,6 +189,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     security: &["user", "password", "token"],
+    needs_threads: false,
     ranked: true,
 };
 

@@ -95,6 +95,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     }],
     holds_backlog: false,
     security: &[],
+    needs_threads: true,
     ranked: true,
 };
 

@@ -255,18 +255,22 @@ impl<C: Clock> Outbox<C> {
         match self.window {
             Window::Open => u64::MAX,
             Window::Acks(limit) => limit.saturating_sub(self.unresolved()),
-            Window::Receipts(limit) => {
-                let reached = self
-                    .ledger
-                    .groups
-                    .iter()
-                    .map(|g| g.highest(self.publisher as usize));
-                let reached = reached.min().unwrap_or(0);
-                let given_back = self.book.reclaimed.load(Ordering::Relaxed);
-                // What was given back for lost is credit until a receipt from beyond says so itself.
-                limit.saturating_sub(self.sequence - reached.max(given_back))
-            }
+            Window::Receipts(limit) => limit.saturating_sub(self.sequence - self.reached()),
         }
+    }
+
+    /// Up to which sequence messages have been received, or given up.
+    fn reached(&self) -> u64 {
+        let publisher = usize::from(self.publisher);
+        let slowest = self
+            .ledger
+            .groups
+            .iter()
+            .map(|g| g.highest(publisher))
+            .min();
+        slowest
+            .unwrap_or(0)
+            .max(self.book.reclaimed_to.load(Ordering::Relaxed))
     }
 
     /// Says what is due, at most `max` messages. Messages of the batch before that were not taken are
@@ -300,7 +304,11 @@ impl<C: Clock> Outbox<C> {
             if matches!(self.window, Window::Receipts(_)) && now >= starved + RECLAIM {
                 // Everything under way is lost: no receipt has come for so long.
                 self.starved = None;
-                self.book.reclaimed.store(self.sequence, Ordering::Relaxed);
+                let lost = self.sequence - self.reached();
+                self.book.reclaimed.fetch_add(lost, Ordering::Relaxed);
+                self.book
+                    .reclaimed_to
+                    .store(self.sequence, Ordering::Relaxed);
                 return self.poll(max);
             }
             return Next::Credit(to.saturating_add(GRACE).min(now + RECLAIM / 10));

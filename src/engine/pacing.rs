@@ -249,22 +249,27 @@ impl Timer {
 pub struct AsyncOutbox {
     outbox: Outbox,
     timer: Rc<Timer>,
+    /// The earliest instant at which the timer will wake this task, and whom.
+    asked: Option<(u64, Waker)>,
 }
 
 impl AsyncOutbox {
     /// For a task on the thread of this timer.
     pub fn new(outbox: Outbox, timer: Rc<Timer>) -> AsyncOutbox {
-        AsyncOutbox { outbox, timer }
+        AsyncOutbox {
+            outbox,
+            timer,
+            asked: None,
+        }
     }
 
     /// Waits until messages are due and says how many, at most `max`; 0 means that there will be no
     /// more. May be dropped while it waits and asked again: nothing is lost.
     pub async fn due(&mut self, max: usize) -> usize {
-        let mut asked = 0;
-        poll_fn(|cx| self.poll_due(cx, max, &mut asked)).await
+        poll_fn(|cx| self.poll_due(cx, max)).await
     }
 
-    fn poll_due(&mut self, cx: &mut Context<'_>, max: usize, asked: &mut u64) -> Poll<usize> {
+    fn poll_due(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<usize> {
         self.outbox.book().waiting.store(false, Ordering::SeqCst);
         let mut next = self.outbox.poll(max);
         if let Next::Credit(_) = next {
@@ -278,10 +283,16 @@ impl AsyncOutbox {
             Next::End => Poll::Ready(0),
             Next::At(at) | Next::Credit(at) => {
                 // A long wait is cut, so that an interrupted trial ends.
-                let at = at.min(Monotonic.now() + 100_000_000);
-                if *asked <= Monotonic.now() || at < *asked {
+                let now = Monotonic.now();
+                let at = at.min(now + 100_000_000);
+                // One wake-up in time is enough: a window that is often full would fill the timer
+                // with more.
+                let is_asked = self.asked.as_ref().is_some_and(|(asked, waker)| {
+                    (now..=at).contains(asked) && waker.will_wake(cx.waker())
+                });
+                if !is_asked {
                     self.timer.ask(at, cx.waker());
-                    *asked = at;
+                    self.asked = Some((at, cx.waker().clone()));
                 }
                 Poll::Pending
             }

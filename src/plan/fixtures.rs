@@ -54,6 +54,7 @@ pub static WIRE: Descriptor = Descriptor {
     offers: &[offer(Delivery::AtMostOnce, Durability::Memory, false, &[])],
     holds_backlog: false,
     security: &["user", "password", "token"],
+    needs_threads: false,
     ranked: true,
 };
 
@@ -114,6 +115,7 @@ pub static LOG: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     security: &[],
+    needs_threads: false,
     ranked: true,
 };
 
@@ -130,6 +132,7 @@ pub static PIPE: Descriptor = Descriptor {
     offers: &[offer(Delivery::AtMostOnce, Durability::Memory, false, &[])],
     holds_backlog: false,
     security: &[],
+    needs_threads: true,
     ranked: true,
 };
 

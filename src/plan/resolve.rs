@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::drivers::descriptor::{Descriptor, PatternSpec, Side};
+use crate::engine::run::MOST_THREADS;
 use crate::scenario::suggest::did_you_mean;
 use crate::scenario::threshold::Metric;
 use crate::scenario::workload::{Load, Pattern};
@@ -85,6 +86,7 @@ fn broker(
     let connection = connection(scenario, entry, driver, offer.as_ref(), errors);
     security(scenario, entry, driver, errors);
     max_rate(scenario, entry, errors);
+    threads(scenario, entry, driver, errors);
     if errors.len() > before {
         return None;
     }
@@ -105,6 +107,30 @@ fn broker(
             token: entry.token.clone(),
         },
     })
+}
+
+/// Refuses more publishers and consumers than there may be threads, where each needs one.
+fn threads(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &'static Descriptor,
+    errors: &mut Vec<Diagnostic>,
+) {
+    let workload = &scenario.workload;
+    let wanted =
+        u64::from(workload.publishers) + u64::from(workload.consumers) * u64::from(workload.groups);
+    if driver.needs_threads && wanted > u64::from(MOST_THREADS) {
+        let message = format!(
+            "{} cannot have {wanted} publishers and consumers",
+            entry.label
+        );
+        errors.push(
+            scenario
+                .error(entry.at, message)
+                .label(format!("each takes a thread; there may be {MOST_THREADS}"))
+                .help("take this broker out, or ask for fewer publishers and consumers"),
+        );
+    }
 }
 
 /// How the driver makes the pattern, if it can.
