@@ -1,0 +1,6 @@
+//! Managed servers, on real ones: they start, answer, sleep, end, and never outlive their run.
+
+mod instances;
+mod kept;
+mod lifetimes;
+mod support;

@@ -1,0 +1,65 @@
+//! What the tests of servers share.
+
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqbench::processes::reaper::Reaper;
+use mqbench::servers::find::{Places, find};
+use mqbench::servers::group::wait_until;
+use mqbench::servers::{Keeper, Order, REGISTRY, Record, Server, named};
+
+/// Far longer than anything here takes, on a machine whose CPU may be taken away for a while.
+pub const SOON: Duration = Duration::from_secs(60);
+
+/// The server of this name, if it is installed. In CI it must be.
+pub fn installed(name: &str) -> Option<&'static dyn Server> {
+    let server = named(name).unwrap();
+    let about = server.about();
+    match find(about, None, &Places::of(about)) {
+        Ok(_) => Some(server),
+        Err(error) if std::env::var("CI").as_deref() == Ok("true") => panic!("{error}"),
+        Err(_) => {
+            eprintln!("skipped: needs {}", about.programs.join(" or "));
+            None
+        }
+    }
+}
+
+pub fn all_installed() -> Vec<&'static dyn Server> {
+    let names = REGISTRY.iter().map(|server| server.about().name);
+    names.filter_map(installed).collect()
+}
+
+pub fn reaper() -> Arc<dyn Keeper> {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_mqbench"));
+    Arc::new(Reaper::start_from(program).unwrap())
+}
+
+pub fn order<'a>(server: &'static dyn Server, within: &Path, config: &[(&str, &str)]) -> Order<'a> {
+    Order {
+        server,
+        program: None,
+        config: config
+            .iter()
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .collect(),
+        within: within.to_owned(),
+    }
+}
+
+pub fn accepts(record: &Record) -> bool {
+    TcpStream::connect(("127.0.0.1", record.site.port())).is_ok()
+}
+
+/// Asserts that nothing is left, soon.
+pub fn assert_gone(record: &Record, what: &str) {
+    let gone = || record.pids().is_empty() && !record.site.folder.exists() && !accepts(record);
+    let pids = record.pids();
+    assert!(
+        wait_until(SOON, gone),
+        "{what}: {pids:?} or {:?} remain",
+        record.site.folder
+    );
+}
