@@ -13,7 +13,7 @@ use mqbench::engine::outbox::{Outbox, ThreadRecords};
 use mqbench::engine::pacing::BlockingOutbox;
 use mqbench::engine::task::Task;
 use mqbench::measure::clock::{Clock, Monotonic};
-use mqbench::scenario::workload::Pattern;
+use mqbench::scenario::workload::{Measure, Pattern};
 use serde_json::Value;
 
 const TRANSPORTS: [&str; 3] = ["tcp", "ipc", "inproc"];
@@ -72,6 +72,18 @@ fn every_group_gets_everything_from_the_first_message() {
             task.workload.destinations = destinations;
             run(task).assert_complete();
         }
+    }
+}
+
+#[test]
+fn a_window_never_reaches_the_mark_where_messages_are_dropped() {
+    for transport in TRANSPORTS {
+        let mut task = over(transport);
+        task.workload.pattern = Pattern::FanOut;
+        task.workload.groups = 3;
+        task.workload.in_flight = 1_000;
+        task.phases.measure = Measure::Count(200_000);
+        run(task).assert_complete();
     }
 }
 
