@@ -12,7 +12,7 @@ use mqbench::engine::inbox::Inbox;
 use mqbench::engine::ledger::Ledger;
 use mqbench::engine::outbox::{Next, Outbox, ThreadRecords};
 use mqbench::engine::schedule::Schedule;
-use mqbench::engine::task::Task;
+use mqbench::engine::task::{Task, WindowBy};
 use mqbench::measure::clock::{Clock, Monotonic};
 use mqbench::measure::header::Header;
 use mqbench::measure::latency::Latency;
@@ -41,6 +41,7 @@ fn task(load: Load, size: u64, acks: bool) -> Task {
     task.workload.message.verify = false;
     task.workload.in_flight = 32_768;
     task.acks = acks;
+    task.window = WindowBy::of(&task.workload, acks, true);
     task.phases.warmup = Duration::ZERO;
     task.phases.measure = Measure::Time(Duration::from_secs(3600));
     task

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mqbench::drivers::faults::{Done, Faults, Model};
 use mqbench::engine::simulation::{Generator, simulate};
-use mqbench::engine::task::{Order, Task};
+use mqbench::engine::task::{Order, Task, WindowBy};
 use mqbench::measure::latency::Kind;
 use mqbench::measure::percentile::{Percentile, percentile};
 use mqbench::measure::record::Record;
@@ -28,7 +28,9 @@ fn run(task: &Task, faults: Faults) -> (Record, Done, Verdict) {
 }
 
 fn run_with(task: &Task, faults: Faults, generator: Generator) -> (Record, Done, Verdict) {
-    let mut model = Model::new(task, faults);
+    let mut task = task.clone();
+    task.window = WindowBy::of(&task.workload, task.acks, true);
+    let mut model = Model::new(&task, faults);
     let record = simulate(task.clone(), &mut model, generator).unwrap();
     assert_eq!(record.audit.contradictions(), Vec::<String>::new());
     let promise = Promise {

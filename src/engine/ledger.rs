@@ -13,7 +13,7 @@ use atomic_waker::AtomicWaker;
 use super::inbox::Group;
 use super::payload::Payload;
 use super::route::Route;
-use super::task::Task;
+use super::task::{Task, WindowBy};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::sequences::SequenceSet;
 use crate::scenario::workload::{Load, Measure};
@@ -204,8 +204,7 @@ impl Ledger {
         let payload = Arc::new(Payload::new(&task.workload.message, task.seed)?);
         let workload = &task.workload;
         let route = Route::new(workload, Arc::clone(&payload));
-        let by_receipts =
-            matches!(workload.load, Load::Max) && !task.acks && workload.consumers > 0;
+        let by_receipts = task.window == WindowBy::Receipts;
         let groups = if workload.consumers == 0 {
             0
         } else {

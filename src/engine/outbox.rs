@@ -12,9 +12,10 @@ use bytes::BufMut;
 use super::ledger::{AckRecord, Ledger, PublisherBook, SendRecord, lock};
 use super::payload::Payload;
 use super::schedule::Schedule;
+use super::task::WindowBy;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::header::{self, Header};
-use crate::scenario::workload::{Load, Measure};
+use crate::scenario::workload::Measure;
 
 /// How long after the end of the measured part a message that was due within it is still sent: time
 /// for the timer to wake, not for a backlog to be worked off.
@@ -181,15 +182,10 @@ impl<C: Clock> Outbox<C> {
             total / n + u64::from(u64::from(publisher) < total % n)
         };
         let limit = u64::from(workload.in_flight.max(1));
-        let window = if task.acks {
-            Window::Acks(limit)
-        } else if matches!(workload.load, Load::Max)
-            && workload.consumers > 0
-            && workload.publishers > 0
-        {
-            Window::Receipts(limit)
-        } else {
-            Window::Open
+        let window = match task.window {
+            WindowBy::Nothing => Window::Open,
+            WindowBy::Acks => Window::Acks(limit),
+            WindowBy::Receipts => Window::Receipts(limit),
         };
         let schedule = (workload.publishers > 0)
             .then(|| {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::scenario::units;
-use crate::scenario::workload::{Delivery, Durability, Phases, Workload};
+use crate::scenario::workload::{Delivery, Durability, Load, Phases, Workload};
 
 /// The order that is promised to a consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,34 @@ pub enum Order {
     PerPublisher,
     /// Messages of one publisher with one key arrive as they were sent.
     PerKey,
+}
+
+/// What tells a publisher that messages have arrived, so that more may be under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowBy {
+    /// Nothing: any number may be under way.
+    Nothing,
+    /// Acknowledgements.
+    Acks,
+    /// Receipts by the slowest group of consumers.
+    Receipts,
+}
+
+impl WindowBy {
+    /// Acknowledgements, where they say that the broker has the message and keeps it for its
+    /// consumers. Where there are none, or they promise nothing about delivery, a closed loop counts
+    /// receipts: otherwise it would send faster than consumers read, and measure how much the broker
+    /// throws away. An open loop needs no window then; its schedule says when messages are sent.
+    pub fn of(workload: &Workload, acks: bool, holds_backlog: bool) -> WindowBy {
+        let is_closed = matches!(workload.load, Load::Max);
+        let is_answered = workload.consumers > 0 && workload.publishers > 0;
+        match (acks, is_closed && is_answered && !(acks && holds_backlog)) {
+            (_, true) => WindowBy::Receipts,
+            (true, false) => WindowBy::Acks,
+            (false, false) => WindowBy::Nothing,
+        }
+    }
 }
 
 /// One trial.
@@ -54,6 +82,8 @@ pub struct Task {
     pub acks: bool,
     /// What order is promised.
     pub order: Order,
+    /// What bounds the messages under way.
+    pub window: WindowBy,
     /// What is asked.
     pub workload: Workload,
     /// How long.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::drivers::descriptor::{Order, Side};
+use crate::engine::task::WindowBy;
 use crate::scenario::units::Rate;
 use crate::scenario::workload::{Delivery, Durability, Load, Measure, Phases, Workload};
 use crate::scenario::{Disturbed, FilledIn, Secret, Threshold};
@@ -55,6 +56,8 @@ pub struct PlannedBroker {
     pub options: BTreeMap<String, Value>,
     /// What it gives.
     pub offer: GivenOffer,
+    /// What bounds the messages under way.
+    pub window: WindowBy,
     /// How it makes the pattern: `PUSH → PULL`.
     pub how: String,
     /// Whether it may stand in a ranking.

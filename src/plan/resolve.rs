@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::drivers::descriptor::{Descriptor, PatternSpec, Side};
 use crate::engine::run::MOST_THREADS;
+use crate::engine::task::WindowBy;
 use crate::scenario::suggest::did_you_mean;
 use crate::scenario::threshold::Metric;
 use crate::scenario::workload::{Load, Pattern};
@@ -90,14 +91,16 @@ fn broker(
     if errors.len() > before {
         return None;
     }
+    let offer = offer?;
     Some(PlannedBroker {
+        window: WindowBy::of(&scenario.workload, offer.acks, driver.holds_backlog),
         label: entry.label.clone(),
         driver: driver.name.to_owned(),
         title: driver.title.to_owned(),
         connection: connection?,
         destination: entry.destination.clone(),
         options,
-        offer: offer?,
+        offer,
         how: pattern?.how.to_owned(),
         ranked: driver.ranked,
         max_rate: entry.max_rate,

@@ -238,6 +238,7 @@ fn task(
         durability: broker.offer.durability,
         acks: broker.offer.acks,
         order: broker.offer.order,
+        window: broker.window,
         workload: plan.workload.clone(),
         phases: plan.phases,
     }

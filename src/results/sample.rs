@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::task::Order;
+use crate::engine::task::{Order, WindowBy};
 use crate::measure::host::Host;
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::record::{Audit, Rates, Record, Second};
@@ -98,6 +98,7 @@ fn broker(label: &str) -> PlannedBroker {
             settings: Vec::new(),
             note: String::new(),
         },
+        window: WindowBy::Acks,
         how: String::new(),
         ranked: true,
         max_rate: None,

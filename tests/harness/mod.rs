@@ -18,7 +18,7 @@ use mqbench::engine::inbox::Inbox;
 use mqbench::engine::ledger::{Ledger, lock};
 use mqbench::engine::outbox::{Outbox, ThreadRecords};
 use mqbench::engine::pacing::{AsyncOutbox, BlockingOutbox, Timer};
-use mqbench::engine::task::Task;
+use mqbench::engine::task::{Task, WindowBy};
 use mqbench::measure::clock::{Clock, Monotonic};
 use mqbench::scenario::units::{Rate, Size};
 use mqbench::scenario::workload::{
@@ -49,6 +49,7 @@ pub fn task(driver: &str, url: Option<String>) -> Task {
         durability: offer.durability,
         acks: offer.acks,
         order: offer.order,
+        window: WindowBy::Nothing,
         workload: Workload {
             pattern: Pattern::Queue,
             delivery: Delivery::AtMostOnce,
@@ -190,7 +191,10 @@ pub fn run(task: Task) -> Trial {
 }
 
 /// Runs a trial; `disturb` is called when the load has begun, on a thread of its own.
-pub fn run_disturbed(task: Task, disturb: impl FnOnce(&Ledger) + Send) -> Trial {
+pub fn run_disturbed(mut task: Task, disturb: impl FnOnce(&Ledger) + Send) -> Trial {
+    let driver = find(&task.driver).expect("a driver");
+    let holds_backlog = driver.descriptor().holds_backlog;
+    task.window = WindowBy::of(&task.workload, task.acks, holds_backlog);
     let session = prepare(&task).expect("prepared");
     let ledger = Ledger::open(task).expect("a ledger");
     let errors = Mutex::new(Vec::new());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mqbench::engine::task::{Order, Task};
+use mqbench::engine::task::{Order, Task, WindowBy};
 use mqbench::scenario::units::{Rate, Size};
 use mqbench::scenario::workload::{
     AckPolicy, Arrival, Delivery, Durability, Load, Measure, Message, Pattern, Payload, Phases,
@@ -28,6 +28,7 @@ pub fn task() -> Task {
         durability: Durability::Memory,
         acks: true,
         order: Order::PerPublisher,
+        window: WindowBy::Acks,
         workload: Workload {
             pattern: Pattern::Queue,
             delivery: Delivery::AtLeastOnce,
