@@ -81,7 +81,12 @@ impl Figure {
 
 /// The figures of a row, in the order of the columns.
 pub fn figures(row: &Row, shape: Shape) -> Vec<Figure> {
-    let rate = |title, value: Option<f64>| Figure::of(title, value, Better::Higher, numbers::rate);
+    // At an offered rate every system that keeps up receives the same: the rest is noise, not merit.
+    let best_rate = match shape {
+        Shape::Latency(_) => Better::Neither,
+        Shape::Throughput(_) | Shape::Drain => Better::Higher,
+    };
+    let rate = |title, value: Option<f64>| Figure::of(title, value, best_rate, numbers::rate);
     let sent = || rate("sent/s", row.rates.map(|r| r.sent));
     let received = || rate("received/s", row.rates.map(|r| r.received));
     let bytes = || {
