@@ -21,6 +21,11 @@ pub fn shorten(scenario: &mut Scenario) {
         changed.push(format!("trials: 1 instead of {}", scenario.trials));
         scenario.trials = 1;
     }
+    if scenario.disturbed.repeats > 0 {
+        let repeats = scenario.disturbed.repeats;
+        changed.push(format!("disturbed.repeats: 0 instead of {repeats}"));
+        scenario.disturbed.repeats = 0;
+    }
     let phases = &mut scenario.phases;
     for (name, time, most) in [
         ("warmup", &mut phases.warmup, WARMUP),
