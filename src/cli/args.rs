@@ -74,6 +74,13 @@ Exit codes:
   0 done · 2 usage or scenario · 3 a broker failed · 4 not valid: a promise was broken, or a
   threshold stands on a trial that is not ok · 99 a threshold was missed · 130 interrupted")]
     Run(Run),
+    /// Print the comparison of a stored result again
+    #[command(after_help = "\
+Examples:
+  mqbench report results/latest
+  mqbench report results/latest --format markdown
+  mqbench report results/latest -o copy            the CSV files and the histogram log, made again")]
+    Report(Report),
     /// Validate a scenario and print its plan; touch nothing
     #[command(after_help = "\
 Examples:
@@ -190,6 +197,19 @@ impl From<FormatArg> for Format {
             FormatArg::Markdown => Format::Markdown,
         }
     }
+}
+
+/// `report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The folder of a run, or its results.json
+    pub result: PathBuf,
+    /// Make the CSV files and the histogram log again, here
+    #[arg(long, short, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// How the comparison is printed
+    #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
+    pub format: FormatArg,
 }
 
 /// `check`.

@@ -5,6 +5,7 @@ mod check;
 mod describe;
 mod init;
 mod output;
+mod report;
 mod run;
 mod servers;
 
@@ -54,6 +55,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             })
         }
         Some(Command::Run(command)) => run::run(&command, &args, &output),
+        Some(Command::Report(command)) => report::report(&command, &output),
         Some(Command::Check(command)) => check::check(&command, &output),
         Some(Command::List) => describe::list(&output),
         Some(Command::Drivers(command)) => describe::drivers(&command, &output),
