@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use crate::stats::exit::Exit;
 use crate::terminal::diagnostic::{Diagnostic, render_all};
 use crate::terminal::progress::Mode;
+use crate::terminal::stderr::{say, say_line};
 use crate::terminal::style;
 
 use super::args::{Common, When};
@@ -65,22 +66,20 @@ impl Output {
     /// A remark, unless there are to be none.
     pub fn remark(&self, text: impl Display) {
         if !self.quiet {
-            eprintln!("{text}");
+            say_line(text);
         }
     }
 
     /// An error, and how the program ends for it.
     pub fn fail(&self, exit: Exit, message: impl Display) -> Exit {
-        eprintln!(
-            "{}: {message}",
-            style::paint("error", style::BAD, self.color_err)
-        );
+        let error = style::paint("error", style::BAD, self.color_err);
+        say_line(format_args!("{error}: {message}"));
         exit
     }
 
     /// Errors in a scenario.
     pub fn refuse(&self, diagnostics: &[Diagnostic]) -> Exit {
-        eprint!("{}", render_all(diagnostics, self.color_err));
+        say(render_all(diagnostics, self.color_err));
         Exit::Usage
     }
 }

@@ -12,7 +12,7 @@ use crate::report::live::{Ended, Live};
 use crate::report::text::View;
 use crate::report::{self, Format, files};
 use crate::results::provenance::BrokerProvenance;
-use crate::results::store::write_atomically;
+use crate::results::store::{can_replace, replace};
 use crate::results::{Manifest, Provenance, Results, Store, StoreError};
 use crate::scenario::Scenario;
 use crate::servers::group::random_id;
@@ -50,6 +50,9 @@ fn carry_out(
         .collect();
     let manifest = Manifest::begin(id, plan.scenario.clone(), command_line);
     // Before anything starts: a run whose results cannot be kept is not worth its time.
+    for path in exports(command).into_iter().flatten() {
+        can_replace(path).map_err(|error| (Exit::Usage, error.to_string()))?;
+    }
     let store =
         Store::create(&command.out, &manifest).map_err(|error| (Exit::Usage, error.to_string()))?;
     supervisor::listen_for_interrupts().map_err(failed)?;
@@ -80,11 +83,11 @@ fn carry_out(
     results.manifest.end(supervisor::is_interrupted());
     results.thresholds = thresholds::judge(&results);
     let kept = outcome.and_then(|()| store.keep(&results));
-    let reported = report(command, &store, &results, output);
-    match kept {
-        Err(error) => Err((Exit::Failed, error.to_string())),
-        Ok(()) => reported.map(|()| Exit::of_run(&results)),
+    let mut exit = Exit::of_run(&results);
+    if let Err(error) = kept {
+        exit = exit.min(output.fail(Exit::Failed, error));
     }
+    Ok(exit.min(report(command, &store, &results, output)))
 }
 
 fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
@@ -119,46 +122,58 @@ fn show(live: &mut Live, event: Event) {
     }
 }
 
-/// Writes the files and prints the comparison. An interrupted run has both as well, of what there is.
-fn report(
-    command: &Run,
-    store: &Store,
-    results: &Results,
-    output: &Output,
-) -> Result<(), (Exit, String)> {
-    let failed = |error: &dyn std::fmt::Display| (Exit::Failed, error.to_string());
+/// Writes the files and prints the comparison. An interrupted run has both as well, of what there is; and
+/// where the disk is full, what is printed may be all that the user gets.
+fn report(command: &Run, store: &Store, results: &Results, output: &Output) -> Exit {
     let folder = store.folder();
-    let names = files::write(folder, results, folder).map_err(|error| failed(&error))?;
+    let written = files::write(folder, results, folder);
     let shown = folder.display().to_string();
     let view = View {
         width: output.width,
         color: output.color_out,
         folder: Some(&shown),
-        files: &names,
+        files: written.as_deref().unwrap_or_default(),
     };
-    export(command, folder, results, &view).map_err(|error| failed(&error))?;
-    output.print(&report::render(command.format.into(), results, &view));
-    Ok(())
+    let exported = export(command, folder, results, &view);
+    let mut exit = output.print(&report::render(command.format.into(), results, &view));
+    if let Err(error) = &written {
+        exit = exit.min(output.fail(Exit::Failed, error));
+    }
+    if let Err(error) = exported {
+        exit = exit.min(output.fail(Exit::Failed, error));
+    }
+    exit
+}
+
+/// Where files are wanted besides those in the run's folder: JSON, CSV, Markdown, histograms.
+fn exports(command: &Run) -> [Option<&Path>; 4] {
+    [
+        command.export_json.as_deref(),
+        command.export_csv.as_deref(),
+        command.export_markdown.as_deref(),
+        command.export_hdr.as_deref(),
+    ]
 }
 
 fn export(command: &Run, folder: &Path, results: &Results, view: &View) -> Result<(), StoreError> {
     let write = |path: &Path, content: &[u8]| {
-        write_atomically(path, content).map_err(|source| StoreError::NotWritable {
+        replace(path, content).map_err(|source| StoreError::NotWritable {
             path: path.to_owned(),
             source,
         })
     };
+    let [json, csv, markdown, hdr] = exports(command);
     let formats = [
-        (&command.export_json, Format::Json),
-        (&command.export_csv, Format::Csv),
-        (&command.export_markdown, Format::Markdown),
+        (json, Format::Json),
+        (csv, Format::Csv),
+        (markdown, Format::Markdown),
     ];
     for (path, format) in formats {
         if let Some(path) = path {
             write(path, report::render(format, results, view).as_bytes())?;
         }
     }
-    if let Some(path) = &command.export_hdr {
+    if let Some(path) = hdr {
         let log = folder.join("latency.hlog");
         let content = std::fs::read(&log).map_err(|source| StoreError::NotWritable {
             path: log.clone(),

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::child::{Waiting, this_program};
 use crate::servers::group::{Group, end_all, random_id, wait_until};
 use crate::servers::{Keeper, Launch, remove_folder};
+use crate::terminal::stderr::say_line;
 
 /// The hidden command that is the reaper.
 pub const REAPER: &str = "__reaper";
@@ -237,13 +238,13 @@ pub fn main() -> i32 {
         output.flush()
     });
     if let Err(error) = ready {
-        eprintln!("mqbench: cannot watch over servers: {error}");
+        say_line(format_args!("mqbench: cannot watch over servers: {error}"));
         return 1;
     }
     let duties = listen(io::stdin().lock());
     let failed = duties.perform();
     for what in &failed {
-        eprintln!("mqbench: {what}");
+        say_line(format_args!("mqbench: {what}"));
     }
     i32::from(!failed.is_empty())
 }

@@ -158,7 +158,7 @@ fn one(
         Ok(site) => site,
         Err(failure) => {
             return Record {
-                failure: Some(failure),
+                failure: Some(one_line(&failure)),
                 ..Record::default()
             };
         }
@@ -188,7 +188,18 @@ fn one(
     if let (Some(failure), Some(trouble)) = (&mut record.failure, fleet.trouble(trial.broker)) {
         *failure = format!("{trouble} ({failure})");
     }
+    record.failure = record.failure.map(|failure| one_line(&failure));
     record
+}
+
+/// A message of several lines as the one line that a reason is.
+fn one_line(message: &str) -> String {
+    let lines = message.lines().map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.join(" ")
+    });
+    let lines: Vec<String> = lines.filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
 }
 
 /// The latest that a trial may end; `None` where it ends by count alone.

@@ -171,11 +171,51 @@ pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = tempfile::Builder::new()
         .prefix(".mqbench-")
         .permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666))
-        .tempfile_in(folder)?;
+        .tempfile_in(folder)
+        .map_err(without_path)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
+}
+
+/// The error of the system, without the name of a temporary file, which says nothing to anybody.
+fn without_path(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(std::error::Error::source);
+    let inner = inner.and_then(|inner| inner.downcast_ref::<io::Error>());
+    match inner.and_then(io::Error::raw_os_error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error,
+    }
+}
+
+/// Writes a file that the user named. A link stays a link, and what is no file (`/dev/stdout`, a pipe) is
+/// written to: renaming would put a file in its place.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => write_atomically(&fs::canonicalize(path)?, content),
+        Ok(_) => File::options().write(true).open(path)?.write_all(content),
+        Err(_) => write_atomically(path, content),
+    }
+}
+
+/// Whether [`replace`] could write there now; changes nothing.
+pub fn can_replace(path: &Path) -> Result<(), StoreError> {
+    let try_it = || match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if !found.is_file() => Ok(()),
+        _ => {
+            let target = fs::canonicalize(path);
+            let folder = target.as_deref().unwrap_or(path).parent();
+            let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+            let file = tempfile::tempfile_in(folder.unwrap_or(Path::new(".")));
+            file.map(drop).map_err(without_path)
+        }
+    };
+    try_it().map_err(|source| StoreError::NotWritable {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// `2026-11-20T21-04-latency-7f3a`, with a number behind it where that is taken.

@@ -199,7 +199,13 @@ fn first_line(message: &str) -> String {
         .rfind(" at line ")
         .or_else(|| line.rfind(" (line "))
         .unwrap_or(line.len());
-    line[..end].trim_start_matches("error: ").to_owned()
+    let line = line[..end].trim_start_matches("error: ");
+    // What follows is advice for programmers of the library.
+    let line = line
+        .split(", set DuplicateKeyPolicy")
+        .next()
+        .unwrap_or(line);
+    line.replace("duplicate mapping key: ", "duplicate key ")
 }
 
 fn place(location: Location, source: u16) -> Place {

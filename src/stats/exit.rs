@@ -4,8 +4,8 @@ use super::group::Group;
 use crate::measure::verdict::Outcome;
 use crate::results::Results;
 
-/// Exit codes, in the order in which they win over each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Exit codes, in the order in which they win over each other: of several, the least applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Interrupted; partial results are written.
     Interrupted,

@@ -3,5 +3,6 @@
 pub mod diagnostic;
 pub mod numbers;
 pub mod progress;
+pub mod stderr;
 pub mod style;
 pub mod table;

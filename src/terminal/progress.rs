@@ -5,6 +5,7 @@
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::stderr::say_line;
 use super::style;
 
 /// Redrawn so many times a second.
@@ -72,8 +73,8 @@ impl Screen {
     pub fn say(&self, line: &str) {
         match self.mode {
             Mode::Quiet => {}
-            Mode::Lines => eprintln!("{line}"),
-            Mode::Drawn => self.lines.suspend(|| eprintln!("{line}")),
+            Mode::Lines => say_line(line),
+            Mode::Drawn => self.lines.suspend(|| say_line(line)),
         }
     }
 
