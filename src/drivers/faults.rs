@@ -8,7 +8,6 @@ use std::collections::BinaryHeap;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use super::loopback::readers;
 use crate::engine::outbox::Token;
 use crate::engine::simulation::{Broker, Event};
 use crate::engine::task::Task;
@@ -180,7 +179,7 @@ impl Model {
             free: 0,
             stall: None,
             measured_from: 0,
-            readers: readers(task),
+            readers: task.readers(),
             groups,
             turns: vec![vec![0; destinations]; groups],
             held: (0..groups)

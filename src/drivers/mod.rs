@@ -7,6 +7,8 @@
 pub mod descriptor;
 pub mod faults;
 pub mod loopback;
+mod loopback_bench;
+mod loopback_pipes;
 pub mod nats;
 pub mod redis;
 pub mod redis_pubsub;

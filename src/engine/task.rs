@@ -129,6 +129,17 @@ impl Task {
         }
     }
 
+    /// By destination: the consumers of any group that read it.
+    pub fn readers(&self) -> Vec<Vec<usize>> {
+        let mut readers = vec![Vec::new(); self.workload.destinations as usize];
+        for consumer in 0..self.workload.consumers {
+            for destination in self.destinations_of(consumer) {
+                readers[destination as usize].push(consumer as usize);
+            }
+        }
+        readers
+    }
+
     /// An option that is a word or text.
     pub fn text(&self, option: &str) -> Option<&str> {
         self.options.get(option)?.as_str()

@@ -2,9 +2,9 @@
 //!
 //! A threshold that never gets data would fail every run, so it is refused before the first.
 
+use super::findings::{Findings, no_such_broker};
 use super::model::Scenario;
 use super::threshold::{Count, Metric, Statistic, Threshold, Throughput};
-use super::validate::{Findings, no_such_broker};
 use super::workload::{Load, Measure, Pattern, Phases, Workload};
 
 /// Samples that must lie beyond a percentile for it to be printed.

@@ -12,6 +12,7 @@ pub mod builtin;
 pub mod decode;
 pub mod document;
 mod either;
+mod findings;
 pub mod judgeable;
 pub mod load;
 pub mod model;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::terminal::diagnostic::Diagnostic;
 
 use super::brokers::BrokerEntry;
+use super::findings::Findings;
 use super::model::{SMALLEST_MESSAGE, Scenario};
-use super::suggest::did_you_mean;
 use super::units::{Size, duration};
 use super::workload::{Arrival, Load, Measure, Pattern, Payload};
 
@@ -20,37 +20,16 @@ const MOST_IN_FLIGHT: u128 = 1 << 30;
 /// Of one phase.
 const LONGEST_PHASE: Duration = Duration::from_secs(7 * 86_400);
 
-/// Collects errors by the path that they are about.
-pub(super) struct Findings<'a> {
-    scenario: &'a Scenario,
-    errors: Vec<Diagnostic>,
-}
-
-impl Findings<'_> {
-    pub(super) fn add(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
-        let at = self.scenario.place(path);
-        let error = self.scenario.error(at, message).help(help);
-        self.errors.push(error);
-    }
-
-    pub(super) fn push(&mut self, error: Diagnostic) {
-        self.errors.push(error);
-    }
-}
-
 /// Everything that is wrong; empty where nothing is.
 pub fn validate(scenario: &Scenario) -> Vec<Diagnostic> {
-    let mut findings = Findings {
-        scenario,
-        errors: Vec::new(),
-    };
+    let mut findings = Findings::new(scenario);
     brokers(scenario, &mut findings);
     message(scenario, &mut findings);
     load(scenario, &mut findings);
     counts(scenario, &mut findings);
     phases(scenario, &mut findings);
     super::judgeable::check(scenario, &mut findings);
-    findings.errors
+    findings.into_errors()
 }
 
 fn brokers(scenario: &Scenario, findings: &mut Findings) {
@@ -347,19 +326,5 @@ fn phases(scenario: &Scenario, findings: &mut Findings) {
                 format!("the longest is {}", duration::text(LONGEST_PHASE)),
             );
         }
-    }
-}
-
-/// An error for a threshold on a broker that is not there.
-pub(super) fn no_such_broker(
-    scenario: &Scenario,
-    at: super::source::Place,
-    broker: &str,
-) -> Diagnostic {
-    let labels = scenario.brokers.iter().map(|b| b.label.as_str());
-    let error = scenario.error(at, format!("no broker `{broker}` in this scenario"));
-    match did_you_mean(broker, labels) {
-        Some(label) => error.label(label),
-        None => error,
     }
 }
