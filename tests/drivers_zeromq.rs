@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use harness::{at_rate, prepare, run, task};
 use mqbench::drivers::Publisher;
-use mqbench::engine::ledger::{Ledger, lock};
+use mqbench::engine::ledger::Ledger;
 use mqbench::engine::outbox::{Outbox, ThreadRecords};
 use mqbench::engine::pacing::BlockingOutbox;
+use mqbench::engine::shared::lock;
 use mqbench::engine::task::Task;
 use mqbench::measure::clock::{Clock, Monotonic};
 use mqbench::scenario::workload::{Measure, Pattern};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::faults::Model;
 use super::loopback_pipes::Hub;
-use crate::engine::ledger::lock;
 use crate::engine::outbox::Acks;
 use crate::engine::pacing::AsyncOutbox;
+use crate::engine::shared::lock;
 use crate::engine::simulation::{Broker, Event};
 use crate::measure::clock::{Clock, Monotonic};
 

@@ -9,7 +9,7 @@ use std::task::Poll;
 use atomic_waker::AtomicWaker;
 use tokio::sync::Notify;
 
-use crate::engine::ledger::lock;
+use crate::engine::shared::lock;
 use crate::engine::task::Task;
 
 /// Bytes after which a pipe starts a new chunk.

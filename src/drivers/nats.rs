@@ -22,9 +22,9 @@ use super::descriptor::{
 use super::target::{CONNECT_TIMEOUT, GONE_AFTER, shown, url};
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
-use crate::engine::ledger::lock;
 use crate::engine::outbox::Acks;
 use crate::engine::pacing::AsyncOutbox;
+use crate::engine::shared::lock;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 

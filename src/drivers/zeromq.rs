@@ -21,8 +21,8 @@ use super::{
     BlockingConsumer, BlockingPublisher, Consumer, Driver, DriverError, Publisher, Session,
 };
 use crate::engine::inbox::Inbox;
-use crate::engine::ledger::lock;
 use crate::engine::pacing::BlockingOutbox;
+use crate::engine::shared::lock;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::ledger::{Ledger, lock};
+use super::ledger::Ledger;
+use super::shared::lock;
 use crate::measure::latency::Kind;
 use crate::measure::record::{Audit, Rates, Record, Second};
 use crate::measure::resources::{Sample, Usage};

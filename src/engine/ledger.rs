@@ -6,58 +6,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use atomic_waker::AtomicWaker;
 
-use super::inbox::Group;
+use super::group::Group;
 use super::payload::Payload;
 use super::route::Route;
+use super::shared::{Padded, Recorder, lock};
 use super::task::{Task, WindowBy};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::sequences::SequenceSet;
 use crate::scenario::workload::{Load, Measure};
-
-/// A counter on a cache line of its own (two, as processors fetch them in pairs).
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub struct Padded<T>(pub T);
-
-/// A lock whose holder's panic changes nothing for the others: counts stay counts.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A histogram of the second that runs, and of all before it.
-#[derive(Debug, Default)]
-pub struct Recorder {
-    second: Latency,
-    before: Latency,
-}
-
-impl Recorder {
-    /// Records one sample; see [`Latency::record`].
-    #[inline]
-    pub fn record(&mut self, from: u64, to: u64) {
-        self.second.record(from, to);
-    }
-
-    /// Ends the second: its samples are added to `into` and to the whole.
-    pub fn end_second(&mut self, into: &mut Latency) {
-        if self.second.count() > 0 {
-            into.merge(&self.second);
-            self.before.merge(&self.second);
-            self.second.clear();
-        }
-    }
-
-    /// Everything recorded.
-    pub fn whole(&self) -> Latency {
-        let mut whole = self.before.clone();
-        whole.merge(&self.second);
-        whole
-    }
-}
 
 /// What a thread of publishers records of its own sending.
 #[derive(Debug, Default)]
@@ -268,7 +228,7 @@ impl Ledger {
         self.end_second();
         let mut whole: BTreeMap<Kind, Latency> = BTreeMap::new();
         let mut add = |kind: Kind, recorder: &Recorder| {
-            whole.entry(kind).or_default().merge(&recorder.before);
+            whole.entry(kind).or_default().merge(recorder.before());
         };
         for record in lock(&self.senders).iter() {
             let record = lock(record);

@@ -4,6 +4,7 @@
 
 pub mod contract;
 pub mod controller;
+pub mod group;
 pub mod inbox;
 pub mod ledger;
 pub mod outbox;
@@ -12,5 +13,6 @@ pub mod payload;
 pub mod route;
 pub mod run;
 pub mod schedule;
+pub mod shared;
 pub mod simulation;
 pub mod task;

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BufMut;
 
-use super::ledger::{AckRecord, Ledger, PublisherBook, SendRecord, lock};
+use super::ledger::{AckRecord, Ledger, PublisherBook, SendRecord};
 use super::payload::Payload;
 use super::schedule::Schedule;
+use super::shared::lock;
 use super::task::WindowBy;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::header::{self, Header};

@@ -20,9 +20,10 @@ use super::contract::{
 };
 use super::controller::{Controller, Part, Step};
 use super::inbox::Inbox;
-use super::ledger::{Ledger, lock};
+use super::ledger::Ledger;
 use super::outbox::{Outbox, ThreadRecords};
 use super::pacing::{AsyncOutbox, BlockingOutbox, Timer};
+use super::shared::lock;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::record::{Record, Second};
 use crate::measure::resources::Watch;
