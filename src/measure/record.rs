@@ -67,7 +67,8 @@ impl Audit {
         );
         let copies = self.distinct + self.duplicated + self.redelivered;
         same("received = distinct + copies", self.received, copies);
-        if self.acked + self.failed + self.unresolved > 0 {
+        // Without acknowledgements failures are all that is heard of.
+        if self.acked + self.unresolved > 0 || self.failed > self.sent {
             let outcomes = self.acked + self.failed + self.unresolved;
             same("sent = acked + failed + unresolved", self.sent, outcomes);
         }
