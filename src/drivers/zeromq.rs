@@ -115,6 +115,14 @@ impl Driver for ZeroMq {
         Box::pin(async move {
             let places = Places::new(task)?;
             let fan_out = task.workload.pattern == Pattern::FanOut;
+            if task.workload.consumers == 0 && !fan_out {
+                // PUSH waits for a peer, for ever.
+                return Err(DriverError {
+                    doing: "send without consumers".to_owned(),
+                    cause: "ZeroMQ has no broker: a queue's messages go to consumers or nowhere"
+                        .to_owned(),
+                });
+            }
             let bound = if fan_out {
                 places.bind_publishers()?
             } else {
