@@ -71,6 +71,10 @@ fn every_group_gets_everything_from_the_first_message() {
             task.workload.publishers = publishers;
             task.workload.consumers = consumers;
             task.workload.destinations = destinations;
+            if consumers > 1 {
+                // As above.
+                at_rate(&mut task, 10_000.0, Duration::from_millis(300));
+            }
             run(task.clone()).assert_complete(&task);
         }
     }

@@ -116,12 +116,9 @@ impl Driver for ZeroMq {
             let places = Places::new(task)?;
             let fan_out = task.workload.pattern == Pattern::FanOut;
             if task.workload.consumers == 0 && !fan_out {
-                // PUSH waits for a peer, for ever.
-                return Err(DriverError {
-                    doing: "send without consumers".to_owned(),
-                    cause: "ZeroMQ has no broker: a queue's messages go to consumers or nowhere"
-                        .to_owned(),
-                });
+                // PUSH would wait for a peer, for ever.
+                let doing = DriverError::while_doing("send without consumers");
+                return Err(doing("ZeroMQ has no broker that could take the messages"));
             }
             let bound = if fan_out {
                 places.bind_publishers()?

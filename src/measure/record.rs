@@ -194,3 +194,27 @@ pub struct Record {
     /// Whether it was interrupted by the user.
     pub interrupted: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_without_acknowledgements_is_no_contradiction() {
+        let mut audit = Audit {
+            intended: 3,
+            sent: 3,
+            failed: 1,
+            expected: 3,
+            distinct: 2,
+            received: 2,
+            lost: 1,
+            ..Audit::default()
+        };
+        assert_eq!(audit.contradictions(), Vec::<String>::new());
+        audit.failed = 4;
+        assert_eq!(audit.contradictions().len(), 1);
+        (audit.acked, audit.failed) = (1, 1);
+        assert_eq!(audit.contradictions().len(), 1);
+    }
+}

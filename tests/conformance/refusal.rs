@@ -126,7 +126,7 @@ fn a_message_that_is_too_large_is_refused_with_a_reason() {
             let words = ["large", "size", "length", "at most", "exceed", "max"];
             words.iter().any(|w| reason.to_lowercase().contains(w))
         };
-        if !said.iter().any(|reason| names_it(reason)) {
+        if !said.iter().any(names_it) {
             found.push(format!("it does not say that it is the size: {said:?}"));
         }
         found
