@@ -252,9 +252,12 @@ impl Watch {
     }
 }
 
-/// The library's words without its prefix.
+/// The library's words without its prefixes, and without the number that the system has for them.
 fn plain(error: &str) -> String {
-    error.trim_start_matches("nats: ").to_owned()
+    let error = error.trim_start_matches("nats: ");
+    let error = error.trim_start_matches("IO error: ");
+    let words = error.split(" (os error ").next();
+    words.unwrap_or(error).to_owned()
 }
 
 impl Connection {
@@ -300,7 +303,10 @@ impl Connection {
         let client = options
             .connect(servers)
             .await
-            .map_err(DriverError::while_doing(doing))?;
+            .map_err(|error| DriverError {
+                doing,
+                cause: plain(&error.to_string()),
+            })?;
         Ok(Connection {
             client,
             address,

@@ -149,6 +149,23 @@ pub async fn setting(connection: &mut MultiplexedConnection, name: &str) -> Opti
     answer.ok()?.into_iter().nth(1)
 }
 
+/// Refuses messages that the server would not take: it answers them with the end of the connection,
+/// which says nothing of the reason.
+pub async fn check_size(
+    task: &Task,
+    connection: &mut MultiplexedConnection,
+) -> Result<(), DriverError> {
+    let largest = task.workload.message.largest();
+    let limit = setting(connection, "proto-max-bulk-len").await;
+    match limit.and_then(|limit| limit.parse::<u64>().ok()) {
+        Some(limit) if largest > limit => Err(DriverError {
+            doing: format!("send messages of {largest} bytes to {}", address(task)),
+            cause: format!("the server takes at most {limit} (its proto-max-bulk-len)"),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The payload of a message, written into a command without a copy in between.
 pub struct Body<'m, 'p>(pub &'m Message<'p>);
 

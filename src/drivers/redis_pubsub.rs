@@ -16,8 +16,8 @@ use super::descriptor::{
     Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
 };
 use super::redis::{
-    ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, address, client, connect, failed,
-    in_time, info_line, setting,
+    ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, address, check_size, client, connect,
+    failed, in_time, info_line, setting,
 };
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
@@ -92,6 +92,7 @@ impl Driver for RedisPubSub {
                 .query_async(&mut connection)
                 .await
                 .map_err(failed(task, "ask for the version"))?;
+            check_size(task, &mut connection).await?;
             let mut facts = Vec::new();
             if let Some(version) = info_line(&info, "redis_version") {
                 facts.push(("version".to_owned(), version.to_owned()));

@@ -10,7 +10,9 @@ use redis::{Cmd, Pipeline, RedisResult, cmd};
 use super::descriptor::{
     Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
 };
-use super::redis::{ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, connect, failed};
+use super::redis::{
+    ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, check_size, connect, failed,
+};
 use super::redis_reader::{BLOCK, Reader};
 use super::redis_upkeep::{backlog, facts_and_check, trim};
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
@@ -209,6 +211,7 @@ impl Driver for RedisStreams {
         Box::pin(async move {
             let mut connection = connect(task, ANSWER_WITHIN).await?;
             let (facts, notes) = facts_and_check(task, &mut connection).await?;
+            check_size(task, &mut connection).await?;
             let session = StreamsSession {
                 task: Arc::new(task.clone()),
                 facts,

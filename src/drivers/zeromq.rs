@@ -115,6 +115,11 @@ impl Driver for ZeroMq {
         Box::pin(async move {
             let places = Places::new(task)?;
             let fan_out = task.workload.pattern == Pattern::FanOut;
+            if task.workload.consumers == 0 && !fan_out {
+                // PUSH would wait for a peer, for ever.
+                let doing = DriverError::while_doing("send without consumers");
+                return Err(doing("ZeroMQ has no broker that could take the messages"));
+            }
             let bound = if fan_out {
                 places.bind_publishers()?
             } else {

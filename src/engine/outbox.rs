@@ -283,7 +283,8 @@ impl<C: Clock> Outbox<C> {
         let timeline = &self.ledger.timeline;
         let (from, to) = (timeline.measured_from(), timeline.measured_to());
         let due = match &self.schedule {
-            None => now,
+            // Everybody starts at once, also where nothing says when a message is due.
+            None => now.max(timeline.start()),
             Some(schedule) => timeline.start().saturating_add(schedule.peek()),
         };
         let left = self.quota.map_or(u64::MAX, |quota| quota - self.measured);

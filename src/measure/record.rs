@@ -67,7 +67,8 @@ impl Audit {
         );
         let copies = self.distinct + self.duplicated + self.redelivered;
         same("received = distinct + copies", self.received, copies);
-        if self.acked + self.failed + self.unresolved > 0 {
+        // Without acknowledgements failures are all that is heard of.
+        if self.acked + self.unresolved > 0 || self.failed > self.sent {
             let outcomes = self.acked + self.failed + self.unresolved;
             same("sent = acked + failed + unresolved", self.sent, outcomes);
         }
@@ -192,4 +193,28 @@ pub struct Record {
     pub failure: Option<String>,
     /// Whether it was interrupted by the user.
     pub interrupted: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_without_acknowledgements_is_no_contradiction() {
+        let mut audit = Audit {
+            intended: 3,
+            sent: 3,
+            failed: 1,
+            expected: 3,
+            distinct: 2,
+            received: 2,
+            lost: 1,
+            ..Audit::default()
+        };
+        assert_eq!(audit.contradictions(), Vec::<String>::new());
+        audit.failed = 4;
+        assert_eq!(audit.contradictions().len(), 1);
+        (audit.acked, audit.failed) = (1, 1);
+        assert_eq!(audit.contradictions().len(), 1);
+    }
 }

@@ -24,6 +24,9 @@ use crate::scenario::workload::{Load, Measure};
 /// A broker that does not even answer when a trial is prepared, or when its destinations are removed.
 const PREPARE: Duration = Duration::from_secs(20);
 const CLEAN_UP: Duration = Duration::from_secs(10);
+/// The same when the user waits: the supervisor's patience must not end first, as the record would be
+/// lost with it.
+const CLEAN_UP_SOON: Duration = Duration::from_secs(3);
 
 /// What a worker is told, as the one line before all others.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,12 +105,17 @@ fn trial(order: Order, input: BufReader<io::Stdin>) -> Result<Record, String> {
     });
     let mut teller = Teller::new(&ledger);
     let mut record = run.run(watch, |news| teller.tell(&news));
+    let patience = if record.interrupted {
+        CLEAN_UP_SOON
+    } else {
+        CLEAN_UP
+    };
     let cleaned =
-        runtime.block_on(async { tokio::time::timeout(CLEAN_UP, session.clean_up()).await });
+        runtime.block_on(async { tokio::time::timeout(patience, session.clean_up()).await });
     let problem = match cleaned {
         Ok(Ok(())) => None,
         Ok(Err(e)) => Some(e.to_string()),
-        Err(_) => Some(format!("no answer within {} s", CLEAN_UP.as_secs())),
+        Err(_) => Some(format!("no answer within {} s", patience.as_secs())),
     };
     // A broker that failed cannot clean up either: that is known already.
     if let (Some(problem), None) = (problem, &record.failure) {

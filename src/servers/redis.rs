@@ -52,6 +52,7 @@ static ABOUT: About = About {
         text("maxmemory"),
         text("maxmemory-policy"),
         text("no-appendfsync-on-rewrite"),
+        text("proto-max-bulk-len"),
         text("stream-node-max-bytes"),
         text("stream-node-max-entries"),
     ],

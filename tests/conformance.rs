@@ -1,0 +1,21 @@
+//! What every driver must do, tried on a live server: each driver × each offer × each pattern that it
+//! declares, through a worker process as a run has it.
+//!
+//! No driver and no server is named here but in `conformance/servers.rs`, which says what only that
+//! server can be asked. A new driver is covered by its line in the registry.
+
+#[path = "conformance/brokers.rs"]
+mod brokers;
+#[path = "conformance/combinations.rs"]
+mod combinations;
+#[path = "conformance/delivery.rs"]
+mod delivery;
+#[path = "conformance/disruption.rs"]
+mod disruption;
+#[path = "conformance/durability.rs"]
+mod durability;
+mod harness;
+#[path = "conformance/refusal.rs"]
+mod refusal;
+#[path = "conformance/servers.rs"]
+mod servers;

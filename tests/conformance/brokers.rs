@@ -1,0 +1,102 @@
+//! Brokers of the suite: managed instances, one for each effective configuration.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use mqbench::drivers::descriptor::{Descriptor, Offer, Side};
+use mqbench::processes::reaper::Reaper;
+use mqbench::servers::{Config, Error, Instance, Keeper, Order, named};
+
+use crate::harness::skipped;
+
+/// Ends every server when the test process ends: statics are never dropped.
+static REAPER: LazyLock<Arc<dyn Keeper>> = LazyLock::new(|| {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_mqbench"));
+    Arc::new(Reaper::start_from(program).expect("a reaper"))
+});
+
+type Key = (&'static str, Config);
+
+/// What the tests share; `None` where this machine has no such server.
+static SHARED: LazyLock<Mutex<HashMap<Key, Option<Arc<Instance>>>>> = LazyLock::new(Mutex::default);
+
+/// What a trial runs against.
+pub enum Broker {
+    /// The driver needs none.
+    Nobody,
+    /// One that others use at the same time.
+    Shared(Arc<Instance>),
+    /// One that may be broken.
+    Own(Box<Instance>),
+}
+
+impl Broker {
+    pub fn instance(&self) -> Option<&Instance> {
+        match self {
+            Broker::Nobody => None,
+            Broker::Shared(instance) => Some(instance),
+            Broker::Own(instance) => Some(instance),
+        }
+    }
+
+    pub fn url(&self) -> Option<String> {
+        Some(self.instance()?.record().url.clone())
+    }
+}
+
+/// What the offer needs the server to be set to.
+fn config_of(offer: &Offer) -> Config {
+    let settings = offer.settings.iter().filter(|s| s.side == Side::Server);
+    settings
+        .map(|s| (s.key.to_owned(), s.value.to_owned()))
+        .collect()
+}
+
+/// One that is set as the offer needs it; `None` where this machine has no such server.
+pub fn shared(driver: &Descriptor, offer: &Offer) -> Option<Broker> {
+    let Some(server) = driver.server else {
+        return Some(Broker::Nobody);
+    };
+    let about = named(server).expect("a known server").about();
+    let config = about
+        .effective(&config_of(offer))
+        .expect("settings of the server");
+    // A test that failed while it held the lock has changed nothing.
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = shared.entry((server, config.clone()));
+    let instance = known.or_insert_with(|| start(server, config).map(Arc::new));
+    instance.clone().map(Broker::Shared)
+}
+
+/// One of its own, with further settings.
+pub fn own(
+    driver: &Descriptor,
+    offer: &Offer,
+    further: &BTreeMap<String, String>,
+) -> Option<Broker> {
+    let Some(server) = driver.server else {
+        return Some(Broker::Nobody);
+    };
+    let mut config = config_of(offer);
+    config.extend(further.clone());
+    start(server, config).map(|instance| Broker::Own(Box::new(instance)))
+}
+
+fn start(server: &'static str, config: Config) -> Option<Instance> {
+    let server = named(server).expect("a known server");
+    let order = Order {
+        server,
+        program: None,
+        config,
+        within: std::env::temp_dir(),
+    };
+    match Instance::start(&order, &REAPER) {
+        Ok(instance) => Some(instance),
+        Err(Error::NotFound { about, .. }) => {
+            skipped(about.title);
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,175 @@
+//! In quiet runs: everything arrives once, in order, and acknowledgements mean what they say; the
+//! server is left as it was.
+
+use std::time::Duration;
+
+use mqbench::engine::task::Task;
+use mqbench::measure::verdict::{Outcome, Promise, judge};
+use mqbench::scenario::units::Size;
+use mqbench::scenario::workload::{Measure, Pattern, WeightedSize};
+
+use crate::brokers::Broker;
+use crate::combinations::{Combination, all, at_rate, each, of_each_offer};
+use crate::disruption::unclear;
+use crate::harness::worker::run;
+use crate::servers::leftovers;
+
+/// Runs a task and says all that is wrong with how it went, or with what it left.
+fn quiet(task: &Task, broker: &Broker) -> Vec<String> {
+    let seen = run(task.clone());
+    let mut found = seen.problems(task);
+    let audit = &seen.record.audit;
+    match task.phases.measure {
+        Measure::Count(count) if audit.intended != count => {
+            found.push(format!("intended: {}, not {count}", audit.intended));
+        }
+        _ => {}
+    }
+    let promise = Promise {
+        delivery: task.delivery,
+        acks: task.acks,
+    };
+    let verdict = judge(&seen.record, &task.workload, promise);
+    // Whether the machine was fast enough is not the driver's matter.
+    if verdict.outcome >= Outcome::BrokenPromise {
+        found.push(verdict.reason);
+    }
+    if let Some(instance) = broker.instance() {
+        found.extend(leftovers(instance, &task.run_id));
+        if seen.fact("version").is_none() {
+            found.push("the server's version is not told".to_owned());
+        }
+    }
+    found
+}
+
+/// Runs what `change` makes of the smallest task.
+fn run_each(
+    combinations: impl Iterator<Item = Combination>,
+    change: impl Fn(&Combination, &mut Task) + Sync,
+) {
+    each(combinations, |combination| {
+        let Some(broker) = combination.shared() else {
+            return Vec::new();
+        };
+        let mut task = combination.task(&broker);
+        change(combination, &mut task);
+        quiet(&task, &broker)
+    });
+}
+
+#[test]
+fn a_closed_loop_delivers_everything() {
+    run_each(all(), |_, _| {});
+}
+
+#[test]
+fn an_open_loop_delivers_everything() {
+    run_each(all().filter(|c| !c.is_backlog()), |_, task| {
+        task.phases.warmup = Duration::from_millis(200);
+        at_rate(task, 2_000.0, Duration::from_millis(500));
+    });
+}
+
+#[test]
+fn a_window_of_one_delivers_everything() {
+    run_each(all(), |_, task| {
+        task.workload.in_flight = 1;
+        task.phases.measure = Measure::Count(100);
+    });
+}
+
+#[test]
+fn several_publishers_and_consumers_of_several_groups_deliver_everything() {
+    run_each(all(), |combination, task| {
+        let workload = &mut task.workload;
+        if !combination.is_backlog() {
+            workload.publishers = 3;
+        }
+        let fans_out = |c: &Combination| {
+            let mut patterns = c.driver.patterns.iter();
+            patterns.any(|p| p.pattern == Pattern::FanOut)
+        };
+        match combination.pattern.pattern {
+            Pattern::FanOut => workload.groups = 3,
+            Pattern::Queue => {}
+            _ if fans_out(combination) => workload.groups = 2,
+            _ => {}
+        }
+        workload.consumers = 4;
+        workload.destinations = if combination.pattern.shared { 2 } else { 4 };
+        at_rate(task, 3_000.0, Duration::from_millis(500));
+    });
+}
+
+#[test]
+fn a_consumer_reads_several_destinations() {
+    run_each(all(), |_, task| {
+        task.workload.destinations = 5;
+        task.workload.consumers = 2;
+        at_rate(task, 3_000.0, Duration::from_millis(500));
+    });
+}
+
+#[test]
+fn messages_of_any_size_arrive_unharmed() {
+    run_each(all(), |_, task| {
+        let sizes = [32, 33, 1 << 10, 64 << 10];
+        task.workload.message.sizes = sizes
+            .map(|size| WeightedSize {
+                size: Size(size),
+                weight: 1.0,
+            })
+            .to_vec();
+        task.workload.in_flight = 32;
+        task.phases.measure = Measure::Count(400);
+    });
+}
+
+#[test]
+fn without_consumers_everything_is_sent_or_it_is_refused() {
+    each(all().filter(|c| !c.is_backlog()), |combination| {
+        let Some(broker) = combination.shared() else {
+            return Vec::new();
+        };
+        let mut task = combination.task(&broker);
+        task.workload.consumers = 0;
+        at_rate(&mut task, 2_000.0, Duration::from_millis(500));
+        // Where there is no broker, there is nobody to send to.
+        if combination.driver.server.is_none()
+            && let Some(failure) = run(task.clone()).record.failure
+        {
+            return unclear(&failure);
+        }
+        quiet(&task, &broker)
+    });
+}
+
+#[test]
+fn the_same_trial_can_be_made_again() {
+    each(of_each_offer(), |combination| {
+        let Some(broker) = combination.shared() else {
+            return Vec::new();
+        };
+        let mut task = combination.task(&broker);
+        task.phases.measure = Measure::Count(200);
+        let mut found = quiet(&task, &broker);
+        found.extend(quiet(&task, &broker));
+        found
+    });
+}
+
+#[test]
+fn each_offer_is_the_one_that_is_taken_for_what_it_gives() {
+    each(of_each_offer(), |combination| {
+        let Combination { driver, offer, .. } = combination;
+        let enough = |o: &&mqbench::drivers::descriptor::Offer| {
+            o.delivery >= offer.delivery && o.durability >= offer.durability
+        };
+        let taken = driver.offers.iter().find(enough);
+        match taken.is_some_and(|taken| std::ptr::eq(taken, *offer)) {
+            true => Vec::new(),
+            false => vec!["an offer that stands before it is taken".to_owned()],
+        }
+    });
+}

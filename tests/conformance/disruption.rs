@@ -1,0 +1,194 @@
+//! When the broker dies, stands still, or the user has enough: the trial ends in time, says why, and
+//! its books are exact.
+
+use std::thread;
+use std::time::Duration;
+
+use mqbench::servers::Instance;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::combinations::{all, at_rate, each, of_each_offer};
+use crate::harness::worker::{Seen, run_disturbed};
+use crate::servers::leftovers;
+
+/// A trial must have given up by then on a broker that is gone.
+const GIVEN_UP: Duration = Duration::from_secs(15);
+/// How long the broker stands still.
+const STILL: Duration = Duration::from_secs(2);
+/// After so long the supervisor kills a worker that was asked to end, and its record is lost.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long the end may take once the user wants it.
+const PROMPT: Duration = Duration::from_secs(3);
+
+fn signal(instance: &Instance, signal: Signal) {
+    for leader in instance.leaders() {
+        killpg(Pid::from_raw(leader), signal).expect("it runs");
+    }
+}
+
+/// What is wrong with the words of a failure; they are for a user.
+pub fn unclear(text: &str) -> Vec<String> {
+    let jargon = [
+        "::", "Error(", "Error {", "Kind", "Some(", "os error", "unwrap",
+    ];
+    let found = jargon.into_iter().filter(|word| text.contains(word));
+    found
+        .map(|word| format!("`{word}` in the words of a failure: {text}"))
+        .collect()
+}
+
+/// What is wrong however a trial ended.
+fn wrong_in_any_case(seen: &Seen) -> Vec<String> {
+    let mut found = seen.record.audit.contradictions();
+    if !seen.complaints.is_empty() {
+        found.push(format!("standard error: {}", seen.complaints));
+    }
+    found
+}
+
+#[test]
+fn a_broker_that_dies_ends_the_trial_with_a_reason() {
+    let with_server = all().filter(|c| c.driver.server.is_some() && !c.is_backlog());
+    each(with_server, |combination| {
+        let Some(broker) = combination.own() else {
+            return Vec::new();
+        };
+        let instance = broker.instance().expect("a server");
+        let mut task = combination.task(&broker);
+        at_rate(&mut task, 2_000.0, Duration::from_secs(30));
+        let seen = run_disturbed(task, |live| {
+            live.await_traffic();
+            signal(instance, Signal::SIGKILL);
+        });
+        let mut found = wrong_in_any_case(&seen);
+        if seen.took > GIVEN_UP {
+            found.push(format!("it took {:?}", seen.took));
+        }
+        match &seen.record.failure {
+            Some(failure) => {
+                found.extend(unclear(failure));
+                let address = &instance.record().url;
+                if !failure.contains(address) {
+                    found.push(format!("it does not name {address}: {failure}"));
+                }
+            }
+            None => found.push("no failure".to_owned()),
+        }
+        found.extend(
+            seen.record
+                .reasons
+                .keys()
+                .flat_map(|reason| unclear(reason)),
+        );
+        found
+    });
+}
+
+#[test]
+fn a_broker_that_stands_still_for_a_while_costs_no_message() {
+    let with_server = of_each_offer().filter(|c| c.driver.server.is_some());
+    each(with_server, |combination| {
+        let Some(broker) = combination.own() else {
+            return Vec::new();
+        };
+        let instance = broker.instance().expect("a server");
+        let mut task = combination.task(&broker);
+        at_rate(&mut task, 500.0, Duration::from_secs(5));
+        task.phases.drain = Duration::from_secs(10);
+        let seen = run_disturbed(task.clone(), |live| {
+            live.await_traffic();
+            signal(instance, Signal::SIGSTOP);
+            // The stall itself, not a wait for something.
+            thread::sleep(STILL);
+            signal(instance, Signal::SIGCONT);
+        });
+        seen.problems(&task)
+    });
+}
+
+#[test]
+fn a_broker_that_stands_still_for_good_does_not_keep_the_trial() {
+    let with_server = of_each_offer().filter(|c| c.driver.server.is_some());
+    each(with_server, |combination| {
+        let Some(broker) = combination.own() else {
+            return Vec::new();
+        };
+        let instance = broker.instance().expect("a server");
+        let mut task = combination.task(&broker);
+        at_rate(&mut task, 500.0, Duration::from_secs(3));
+        task.phases.drain = Duration::from_secs(2);
+        let seen = run_disturbed(task, |live| {
+            live.await_traffic();
+            signal(instance, Signal::SIGSTOP);
+        });
+        signal(instance, Signal::SIGCONT);
+        let mut found = wrong_in_any_case(&seen);
+        let audit = &seen.record.audit;
+        // The load and the drain come to their ends first.
+        if seen.took > GIVEN_UP + Duration::from_secs(5) {
+            found.push(format!("it took {:?}", seen.took));
+        }
+        if audit.lost == 0 && audit.unsent == 0 {
+            found.push(format!("nothing is missing: {audit:?}"));
+        }
+        found
+    });
+}
+
+#[test]
+fn who_has_enough_gets_the_end_at_once() {
+    each(all().filter(|c| !c.is_backlog()), |combination| {
+        let Some(broker) = combination.shared() else {
+            return Vec::new();
+        };
+        let mut task = combination.task(&broker);
+        at_rate(&mut task, 2_000.0, Duration::from_secs(30));
+        let mut asked = Duration::MAX;
+        let seen = run_disturbed(task.clone(), |live| {
+            live.await_traffic();
+            asked = live.age();
+            live.interrupt();
+        });
+        let mut found = wrong_in_any_case(&seen);
+        if !seen.record.interrupted {
+            found.push(format!("not interrupted: {:?}", seen.record.failure));
+        }
+        let took = seen.took.saturating_sub(asked);
+        if took > PROMPT {
+            found.push(format!("its end took {took:?}"));
+        }
+        if let Some(instance) = broker.instance() {
+            found.extend(leftovers(instance, &task.run_id));
+        }
+        found.extend(seen.record.notes);
+        found
+    });
+}
+
+#[test]
+fn a_broker_that_stands_still_does_not_keep_who_has_enough() {
+    let with_server = of_each_offer().filter(|c| c.driver.server.is_some());
+    each(with_server, |combination| {
+        let Some(broker) = combination.own() else {
+            return Vec::new();
+        };
+        let instance = broker.instance().expect("a server");
+        let mut task = combination.task(&broker);
+        at_rate(&mut task, 500.0, Duration::from_secs(30));
+        let mut asked = Duration::MAX;
+        let seen = run_disturbed(task, |live| {
+            live.await_traffic();
+            signal(instance, Signal::SIGSTOP);
+            asked = live.age();
+            live.interrupt();
+        });
+        signal(instance, Signal::SIGCONT);
+        let mut found = wrong_in_any_case(&seen);
+        let took = seen.took.saturating_sub(asked);
+        if took > PATIENCE {
+            found.push(format!("its end took {took:?}"));
+        }
+        found
+    });
+}

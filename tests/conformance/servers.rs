@@ -1,0 +1,91 @@
+//! What only a server itself can be asked, one entry for each: the rest of the suite names none.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use mqbench::servers::{Instance, REGISTRY};
+
+/// What the suite knows of one server.
+pub struct Known {
+    /// By its name in the servers' registry.
+    pub server: &'static str,
+    /// A setting that limits the size of messages, its value, and a size above it in bytes.
+    pub limit: (&'static str, &'static str, u64),
+    /// The names on the server that contain a text.
+    names: fn(&mut Wire, &str) -> io::Result<Vec<String>>,
+}
+
+static KNOWN: &[Known] = &[
+    Known {
+        server: "nats",
+        limit: ("max_payload", "4096", 8_192),
+        // Without JetStream it keeps nothing but subscriptions, which end with their connections.
+        names: |_, _| Ok(Vec::new()),
+    },
+    Known {
+        server: "redis",
+        limit: ("proto-max-bulk-len", "1mb", 2 << 20),
+        names: |wire, text| {
+            wire.say(&format!("KEYS *{text}*\r\n"))?;
+            let count = wire.hear()?;
+            let count = count.trim_start_matches('*').parse().unwrap_or(0);
+            // For each its length, then itself.
+            (0..count)
+                .map(|_| wire.hear().and_then(|_| wire.hear()))
+                .collect()
+        },
+    },
+];
+
+impl Known {
+    pub fn of(server: &str) -> &'static Known {
+        let mut known = KNOWN.iter();
+        known
+            .find(|known| known.server == server)
+            .expect("an entry in KNOWN")
+    }
+}
+
+/// What a run has left on its server.
+pub fn leftovers(instance: &Instance, run_id: &str) -> Vec<String> {
+    let known = Known::of(instance.server().about().name);
+    let asked = Wire::to(instance.record().site.port())
+        .and_then(|mut wire| (known.names)(&mut wire, &format!("mqbench-{run_id}-")));
+    match asked {
+        Ok(names) => names.iter().map(|name| format!("left {name}")).collect(),
+        Err(error) => vec![format!("what is left cannot be asked: {error}")],
+    }
+}
+
+/// Lines to a server and back.
+struct Wire {
+    out: TcpStream,
+    lines: BufReader<TcpStream>,
+}
+
+impl Wire {
+    fn to(port: u16) -> io::Result<Wire> {
+        let out = TcpStream::connect(("127.0.0.1", port))?;
+        out.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let lines = BufReader::new(out.try_clone()?);
+        Ok(Wire { out, lines })
+    }
+
+    fn say(&mut self, line: &str) -> io::Result<()> {
+        self.out.write_all(line.as_bytes())
+    }
+
+    fn hear(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.lines.read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+#[test]
+fn every_server_has_an_entry() {
+    for server in REGISTRY {
+        Known::of(server.about().name);
+    }
+}

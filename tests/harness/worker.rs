@@ -1,0 +1,225 @@
+//! One trial in a worker process of its own, as the supervisor runs it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mqbench::drivers::find;
+use mqbench::engine::task::{Task, WindowBy};
+use mqbench::measure::progress::Phase;
+use mqbench::measure::record::Record;
+use mqbench::processes::supervisor::WORKER;
+use mqbench::processes::worker::{INTERRUPT, Order, Word};
+
+/// A worker that has not ended by then hangs, whatever it was asked to do.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a trial left behind.
+pub struct Seen {
+    pub record: Record,
+    /// From the start of the worker to its last word.
+    pub took: Duration,
+    /// What it wrote to standard error: nothing, unless something panicked.
+    pub complaints: String,
+}
+
+/// Runs a trial that nothing disturbs.
+pub fn run(task: Task) -> Seen {
+    run_disturbed(task, |_| {})
+}
+
+/// Runs a trial; `disturb` is called when the measured part has begun.
+pub fn run_disturbed(task: Task, disturb: impl FnOnce(&mut Live)) -> Seen {
+    let mut live = Live::start(&task);
+    if live.await_measuring() {
+        disturb(&mut live);
+    }
+    live.end()
+}
+
+/// A trial that is running.
+pub struct Live {
+    process: Child,
+    orders: ChildStdin,
+    words: Receiver<Word>,
+    complaints: JoinHandle<String>,
+    began: Instant,
+    record: Option<Record>,
+}
+
+impl Live {
+    pub fn start(task: &Task) -> Live {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_mqbench"))
+            .arg(WORKER)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a worker");
+        let mut orders = process.stdin.take().expect("piped");
+        let said = BufReader::new(process.stdout.take().expect("piped"));
+        let mut complaints = process.stderr.take().expect("piped");
+        let driver = find(&task.driver).expect("a driver").descriptor();
+        let mut task = task.clone();
+        task.window = WindowBy::of(&task.workload, task.acks, driver.holds_backlog);
+        let order = Order {
+            task,
+            supervisor: std::process::id() as i32,
+            brokers: Vec::new(),
+            data: Vec::new(),
+        };
+        let order = serde_json::to_string(&order).expect("a plain value");
+        writeln!(orders, "{order}").expect("it listens");
+        let (tell, words) = mpsc::channel();
+        thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                let word = serde_json::from_str(&line).expect("a word");
+                if tell.send(word).is_err() {
+                    break;
+                }
+            }
+        });
+        let complaints = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = complaints.read_to_string(&mut text);
+            text
+        });
+        Live {
+            process,
+            orders,
+            words,
+            complaints,
+            began: Instant::now(),
+            record: None,
+        }
+    }
+
+    /// Whether the measured part has begun; if not, the trial is over.
+    fn await_measuring(&mut self) -> bool {
+        while let Some(word) = self.next_word() {
+            match word {
+                Word::Progress(progress) if progress.phase == Phase::Measuring => return true,
+                Word::Progress(_) => {}
+                Word::Record(record) => self.record = Some(*record),
+            }
+        }
+        false
+    }
+
+    /// Waits until it has sent or received something in the measured part.
+    pub fn await_traffic(&mut self) {
+        while let Some(word) = self.next_word() {
+            match word {
+                Word::Progress(progress) if progress.per_second > 0.0 => return,
+                Word::Progress(_) => {}
+                Word::Record(record) => self.record = Some(*record),
+            }
+        }
+    }
+
+    fn next_word(&mut self) -> Option<Word> {
+        if self.record.is_some() {
+            return None;
+        }
+        let left = LIMIT.saturating_sub(self.began.elapsed());
+        self.words.recv_timeout(left).ok()
+    }
+
+    /// How long ago it was started.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Asks it to end with what it has.
+    pub fn interrupt(&mut self) {
+        writeln!(self.orders, "{INTERRUPT}").expect("it listens");
+    }
+
+    /// Waits for its end.
+    fn end(mut self) -> Seen {
+        while let Some(word) = self.next_word() {
+            if let Word::Record(record) = word {
+                self.record = Some(*record);
+            }
+        }
+        let took = self.began.elapsed();
+        if self.record.is_none() {
+            let _ = self.process.kill();
+        }
+        // The supervisor gives it as long to end after its last word.
+        let limit = Instant::now() + Duration::from_secs(3);
+        while matches!(self.process.try_wait(), Ok(None)) && Instant::now() < limit {
+            thread::sleep(Duration::from_millis(2));
+        }
+        let hangs = matches!(self.process.try_wait(), Ok(None));
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let mut complaints = self.complaints.join().expect("it reads");
+        if hangs {
+            complaints += "the worker did not end after its last word";
+        }
+        let record = self.record.unwrap_or_else(|| Record {
+            failure: Some(format!("the worker said nothing in {took:?}: {complaints}")),
+            ..Record::default()
+        });
+        Seen {
+            record,
+            took,
+            complaints,
+        }
+    }
+}
+
+impl Seen {
+    /// What is wrong with a trial that nothing disturbed: everything that was sent arrived once, in
+    /// order where that is promised, and was acknowledged where there are acknowledgements.
+    pub fn problems(&self, task: &Task) -> Vec<String> {
+        let Record { audit, .. } = &self.record;
+        let groups = if task.workload.consumers > 0 {
+            u64::from(task.workload.groups)
+        } else {
+            0
+        };
+        let mut found: Vec<String> = self.record.failure.iter().cloned().collect();
+        found.extend(audit.contradictions());
+        found.extend(self.record.notes.iter().cloned());
+        found.extend(self.record.reasons.keys().cloned());
+        if !self.complaints.is_empty() {
+            found.push(format!("standard error: {}", self.complaints));
+        }
+        if audit.sent == 0 {
+            found.push("nothing was sent".to_owned());
+        }
+        let acked = if task.acks { audit.sent } else { 0 };
+        for (what, is, should) in [
+            ("expected", audit.expected, audit.sent * groups),
+            ("distinct", audit.distinct, audit.expected),
+            ("received", audit.received, audit.expected),
+            ("acked", audit.acked, acked),
+            ("failed", audit.failed, 0),
+            ("unresolved", audit.unresolved, 0),
+            ("lost acked", audit.lost_acked, 0),
+            ("out of order", audit.out_of_order, 0),
+            ("unexpected", audit.unexpected, 0),
+            ("corrupted", audit.corrupted, 0),
+            ("reclaimed", audit.reclaimed, 0),
+        ] {
+            if is != should {
+                found.push(format!("{what}: {is}, not {should}"));
+            }
+        }
+        found
+    }
+
+    #[track_caller]
+    pub fn assert_complete(&self, task: &Task) {
+        assert_eq!(self.problems(task), Vec::<String>::new());
+    }
+
+    pub fn fact(&self, key: &str) -> Option<&str> {
+        let facts = &self.record.server_facts;
+        Some(&facts.iter().find(|(k, _)| k == key)?.1)
+    }
+}
