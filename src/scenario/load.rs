@@ -37,7 +37,13 @@ pub fn parse(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut source = Source::new(name, text);
     let mut root = tree::read(text, 0, &Braces::for_text(text))
-        .map_err(|error| vec![source.error(error.at, format!("not YAML: {}", error.message))])?;
+        .map_err(|error| {
+            let refused = source.error(error.at, format!("not YAML: {}", error.message));
+            vec![refused.help(match error.message.starts_with("duplicate") {
+                true => "keep one; each of several entries of one driver needs a name of its own: `{fast: {driver: …}}`",
+                false => "look for a missing bracket, quote or space above this place",
+            })]
+        })?;
     if !matches!(root.value, Value::Map(_)) {
         let found = match root.value {
             Value::Null => "the scenario is empty".to_owned(),

@@ -1,0 +1,8 @@
+//! The built program as its user types it: what it says, where, and how it ends.
+
+#[path = "../program/mod.rs"]
+mod program;
+
+mod commands;
+mod formats;
+mod refused;

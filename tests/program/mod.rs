@@ -1,0 +1,359 @@
+//! The built program in a place of its own: folder, temporary files, kept servers, environment. What it
+//! starts carries a mark, by which anything that it leaves behind is found.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mqbench::results::{Attempt, Results, Stored};
+use tempfile::TempDir;
+
+/// Far longer than anything here takes, on a machine whose CPU may be taken away for a while.
+pub const SOON: Duration = Duration::from_secs(60);
+/// Marks all processes of one place.
+const MARK: &str = "MQBENCH_TEST_PLACE";
+
+/// Where the program runs.
+pub struct Place {
+    folder: TempDir,
+    mark: String,
+}
+
+/// How the program ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Place {
+    pub fn new() -> Place {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("tmp")).expect("a folder");
+        Place {
+            folder,
+            mark: format!("{}-{number}", std::process::id()),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).expect("written");
+    }
+
+    /// The program with these arguments, in this place.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mqbench"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MQBENCH_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("TMPDIR", self.path("tmp"))
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("PATH", search_path())
+            .env(MARK, &self.mark)
+            .env_remove("NO_COLOR")
+            .env_remove("TERM")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        ended(self.command(arguments))
+    }
+
+    /// Starts it, with what it says in `out` and `err`.
+    pub fn start(&self, arguments: &[&str]) -> Running<'_> {
+        let file = |name: &str| File::create(self.path(name)).expect("a file");
+        let mut command = self.command(arguments);
+        command.stdout(file("out")).stderr(file("err"));
+        let child = command.spawn().expect("started");
+        Running { place: self, child }
+    }
+
+    /// The results of the newest run.
+    #[track_caller]
+    pub fn results(&self) -> Results {
+        self.stored().results
+    }
+
+    #[track_caller]
+    pub fn stored(&self) -> Stored {
+        Stored::open(&self.path("results/latest")).expect("results that can be read")
+    }
+
+    /// A file of the newest run.
+    #[track_caller]
+    pub fn kept(&self, name: &str) -> String {
+        fs::read_to_string(self.path("results/latest").join(name)).expect("a file of the run")
+    }
+
+    /// Living processes that were started from here, the program's own included: number and name.
+    pub fn processes(&self) -> Vec<(i32, String)> {
+        let wanted = format!("{MARK}={}", self.mark);
+        let all = fs::read_dir("/proc").expect("processes").flatten();
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        // A process that has ended and was not waited for has no environment any more.
+        let ours = pids.filter(|pid| {
+            fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|all| all.split(|b| *b == 0).any(|one| one == wanted.as_bytes()))
+        });
+        ours.map(|pid| (pid, name(pid))).collect()
+    }
+
+    /// The one process of this name, when it is there.
+    #[track_caller]
+    pub fn await_process(&self, named: &str) -> i32 {
+        let mut found = None;
+        await_that(&format!("{named} runs"), || {
+            let all = self.processes();
+            found = all.iter().find(|(_, name)| name == named).map(|p| p.0);
+            found.is_some()
+        });
+        found.expect("found")
+    }
+
+    /// Ports on which processes from here listen.
+    pub fn ports(&self) -> HashSet<u16> {
+        let processes = self.processes();
+        let pids = processes.iter().map(|(pid, _)| *pid);
+        pids.flat_map(listening).collect()
+    }
+
+    /// Nothing runs and nothing temporary is left, soon.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        let mut left = String::new();
+        let clean = wait_for(SOON, || {
+            let files: Vec<_> = fs::read_dir(self.path("tmp"))
+                .expect("the folder of temporary files")
+                .filter_map(|entry| entry.ok().map(|entry| entry.file_name()))
+                .collect();
+            let processes = self.processes();
+            left = format!("{processes:?} {files:?}");
+            processes.is_empty() && files.is_empty()
+        });
+        assert!(clean, "left behind: {left}");
+    }
+}
+
+impl Drop for Place {
+    /// Ends what a failed test has left, so that it does not disturb the others.
+    fn drop(&mut self) {
+        for (pid, _) in self.processes() {
+            signal(pid, nix::sys::signal::Signal::SIGKILL);
+        }
+    }
+}
+
+/// The program while it runs.
+pub struct Running<'p> {
+    place: &'p Place,
+    pub child: Child,
+}
+
+impl Running<'_> {
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        self::signal(self.pid(), signal);
+    }
+
+    /// Waits until the trial of the next worker has begun to measure: its thread of publishers runs.
+    /// Gives the worker's number.
+    #[track_caller]
+    pub fn await_load(&self, not: &[i32]) -> i32 {
+        let mut found = None;
+        await_that("a trial runs", || {
+            let workers = self.place.processes();
+            let mut workers = workers.iter().filter(|(pid, name)| {
+                name == "__worker" && !not.contains(pid) && has_thread(*pid, "pub-")
+            });
+            found = workers.next().map(|worker| worker.0);
+            found.is_some()
+        });
+        found.expect("found")
+    }
+
+    /// Waits for its end, which must come within `limit`.
+    #[track_caller]
+    pub fn ends_within(mut self, limit: Duration) -> Ended {
+        let ended = wait_for(limit, || matches!(self.child.try_wait(), Ok(Some(_))));
+        let read = |name: &str| fs::read_to_string(self.place.path(name)).unwrap_or_default();
+        let (out, err) = (read("out"), read("err"));
+        assert!(ended, "not ended after {limit:?}\n{out}\n{err}");
+        let code = self.child.wait().expect("an end").code();
+        Ended { code, out, err }
+    }
+}
+
+/// Runs a command to its end, which must come.
+#[track_caller]
+pub fn ended(mut command: Command) -> Ended {
+    let output = command.output().expect("started");
+    Ended {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    pub fn assert_code(&self, code: i32) -> &Ended {
+        assert_eq!(self.code, Some(code), "{}\n{}", self.out, self.err);
+        self
+    }
+}
+
+/// The attempts that count of the broker with this label.
+pub fn attempts<'r>(results: &'r Results, label: &str) -> Vec<&'r Attempt> {
+    let brokers = &results.plan.brokers;
+    let broker = brokers.iter().position(|broker| broker.label == label);
+    results
+        .standing_of(broker.expect("a broker of the plan"))
+        .collect()
+}
+
+/// Whether others took so little CPU time, and the trial was so punctual, that ratios of times hold.
+pub fn is_quiet(attempt: &Attempt) -> bool {
+    let usage = &attempt.usage;
+    usage.capacity_s > 0.0
+        && usage.share(usage.steal_s + usage.foreign_s + usage.unseen_s.max(0.0)) < 0.02
+}
+
+/// The machine to one test alone: for those that look at times.
+pub fn alone() -> File {
+    let lock = turn();
+    lock.lock().expect("a lock");
+    lock
+}
+
+/// The machine together with others that do not look at times.
+pub fn beside_others() -> File {
+    let lock = turn();
+    lock.lock_shared().expect("a lock");
+    lock
+}
+
+fn turn() -> File {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live-tests.lock");
+    let file = File::options().create(true).append(true).open(path);
+    file.expect("a file to lock")
+}
+
+/// Whether this server's program is there; where it is not, says so, and fails on CI.
+pub fn has(program: &str) -> bool {
+    let there = std::env::split_paths(&search_path()).any(|folder| folder.join(program).exists());
+    assert!(
+        there || std::env::var("CI").as_deref() != Ok("true"),
+        "needs {program}"
+    );
+    if !there {
+        eprintln!("skipped: needs {program}");
+    }
+    there
+}
+
+/// The path, and where `go install` puts programs.
+fn search_path() -> std::ffi::OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let go = std::env::var_os("HOME").map(|home| Path::new(&home).join("go/bin"));
+    std::env::join_paths(std::env::split_paths(&path).chain(go)).expect("a path")
+}
+
+/// The hidden command of a process of ours, else the name of its program.
+fn name(pid: i32) -> String {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|b| *b == 0).map(String::from_utf8_lossy);
+    let program = words.next().unwrap_or_default();
+    match words.next() {
+        Some(hidden) if hidden.starts_with("__") => hidden.into_owned(),
+        // Redis writes its address behind its name.
+        _ => {
+            let program = program.split(' ').next().unwrap_or_default();
+            let file = program.rsplit('/').next().unwrap_or_default();
+            file.to_owned()
+        }
+    }
+}
+
+fn has_thread(pid: i32, prefix: &str) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok())
+        .any(|name| name.starts_with(prefix))
+}
+
+fn listening(pid: i32) -> Vec<u16> {
+    let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let sockets: HashSet<String> = open
+        .flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok())
+        .filter_map(|link| {
+            let link = link.to_string_lossy().into_owned();
+            Some(
+                link.strip_prefix("socket:[")?
+                    .trim_end_matches(']')
+                    .to_owned(),
+            )
+        })
+        .collect();
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let ports = table.lines().skip(1).filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let listens = words.get(3) == Some(&"0A") && sockets.contains(*words.get(9)?);
+        let port = words.get(1)?.rsplit(':').next()?;
+        listens.then(|| u16::from_str_radix(port, 16).ok())?
+    });
+    ports.collect()
+}
+
+pub fn signal(pid: i32, signal: nix::sys::signal::Signal) {
+    // One that is gone needs no signal.
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal);
+}
+
+/// Waits until it holds; whether it did within the limit.
+pub fn wait_for(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + limit;
+    loop {
+        if condition() {
+            return true;
+        }
+        if Instant::now() > until {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[track_caller]
+pub fn await_that(what: &str, condition: impl FnMut() -> bool) {
+    assert!(wait_for(SOON, condition), "not so in time: {what}");
+}
