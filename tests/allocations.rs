@@ -5,9 +5,10 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mqbench::engine::acks::Token;
 use mqbench::engine::inbox::Inbox;
 use mqbench::engine::ledger::Ledger;
-use mqbench::engine::outbox::{Next, Outbox, ThreadRecords, Token};
+use mqbench::engine::outbox::{Next, Outbox, ThreadRecords};
 use mqbench::measure::clock::{Clock, Monotonic};
 use mqbench::scenario::units::{Rate, Size};
 use mqbench::scenario::workload::{Arrival, Load};

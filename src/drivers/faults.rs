@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
-use crate::engine::outbox::Token;
+use crate::engine::acks::Token;
 use crate::engine::simulation::{Broker, Event};
 use crate::engine::task::Task;
 use crate::scenario::units;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::faults::Model;
 use super::loopback_pipes::Hub;
-use crate::engine::outbox::Acks;
+use crate::engine::acks::Acks;
 use crate::engine::pacing::AsyncOutbox;
 use crate::engine::shared::lock;
 use crate::engine::simulation::{Broker, Event};

@@ -21,8 +21,8 @@ use super::descriptor::{
 };
 use super::target::{CONNECT_TIMEOUT, GONE_AFTER, shown, url};
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
+use crate::engine::acks::Acks;
 use crate::engine::inbox::Inbox;
-use crate::engine::outbox::Acks;
 use crate::engine::pacing::AsyncOutbox;
 use crate::engine::shared::lock;
 use crate::engine::task::Task;

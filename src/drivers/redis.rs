@@ -19,7 +19,8 @@ use tokio::time::timeout;
 use super::DriverError;
 use super::descriptor::{OptionKind, OptionSpec};
 use super::target::{CONNECT_TIMEOUT, shown, url};
-use crate::engine::outbox::{Acks, Message, Token};
+use crate::engine::acks::{Acks, Token};
+use crate::engine::outbox::Message;
 use crate::engine::pacing::AsyncOutbox;
 use crate::engine::task::Task;
 

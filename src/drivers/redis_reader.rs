@@ -10,7 +10,7 @@ use redis::{Pipeline, Value, cmd};
 
 use super::DriverError;
 use super::redis::{address, reason};
-use super::redis_streams::group_name;
+use super::redis_names::group_name;
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::Delivery;

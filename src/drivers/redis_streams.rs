@@ -13,6 +13,7 @@ use super::descriptor::{
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, check_size, connect, failed,
 };
+use super::redis_names::{groups, streams};
 use super::redis_reader::{BLOCK, Reader};
 use super::redis_upkeep::{backlog, facts_and_check, trim};
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
@@ -225,26 +226,6 @@ impl Driver for RedisStreams {
             Ok(Box::new(session) as Box<dyn Session>)
         })
     }
-}
-
-/// The names of the streams.
-pub(super) fn streams(task: &Task) -> impl Iterator<Item = String> + '_ {
-    (0..task.workload.destinations.max(1)).map(|number| task.destination(number))
-}
-
-/// The names of the consumer groups: of this trial alone, as an existing stream may have others.
-pub(super) fn groups(task: &Task) -> impl Iterator<Item = String> + '_ {
-    let workload = &task.workload;
-    let count = if workload.consumers == 0 {
-        0
-    } else {
-        workload.groups
-    };
-    (0..count).map(|group| group_name(task, group))
-}
-
-pub(super) fn group_name(task: &Task, group: u32) -> String {
-    format!("mqbench-{}-{}-group-{group}", task.run_id, task.trial)
 }
 
 /// Makes the groups, and by that the streams, before anything is sent: a group made later would have

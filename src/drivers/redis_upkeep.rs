@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::DriverError;
 use super::redis::{ANSWER_WITHIN, address, connect, failed, info_line, setting};
-use super::redis_streams::{groups, streams};
+use super::redis_names::{groups, streams};
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability};
 

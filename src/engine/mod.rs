@@ -2,6 +2,7 @@
 //!
 //! The engine owns time, sequence numbers, windows and records; drivers move bytes.
 
+pub mod acks;
 pub mod contract;
 pub mod controller;
 pub mod group;

@@ -1,14 +1,14 @@
-//! Where publishers get their messages from, and where they say what became of them.
+//! Where publishers get their messages from.
 //!
 //! An outbox is a state machine without waiting in it: `poll` says what is due, or until when there is
 //! nothing. The waits around it (a thread's, a task's, a simulation's) are in `pacing` and `simulation`.
 
-use std::fmt::Display;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use bytes::BufMut;
 
+use super::acks::{Acks, Token};
 use super::ledger::{AckRecord, Ledger, PublisherBook, SendRecord};
 use super::payload::Payload;
 use super::schedule::Schedule;
@@ -22,9 +22,7 @@ use crate::scenario::workload::Measure;
 /// for the timer to wake, not for a backlog to be worked off.
 const GRACE: u64 = 10_000_000;
 /// After so long without a receipt, credit of a window by receipts is taken back.
-pub(super) const RECLAIM: u64 = 1_000_000_000;
-/// Reasons of failure that are told apart; the rest are counted together.
-const REASONS: usize = 50;
+const RECLAIM: u64 = 1_000_000_000;
 
 /// What an outbox has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,38 +36,6 @@ pub enum Next {
     Credit(u64),
     /// No more messages.
     End,
-}
-
-/// Names a message that was sent, for its acknowledgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Token {
-    sequence: u64,
-    intended: u64,
-    sent: u64,
-    measured: bool,
-}
-
-impl Token {
-    /// Reads it back from the message itself, for clients that give the message back with its
-    /// acknowledgement.
-    pub fn of(message: &[u8]) -> Option<Token> {
-        Header::decode(message).map(|h| Token {
-            sequence: h.sequence,
-            intended: h.intended,
-            sent: h.sent,
-            measured: h.measured,
-        })
-    }
-
-    /// Whether the message belongs to the measured part.
-    pub fn is_measured(&self) -> bool {
-        self.measured
-    }
-
-    /// The publisher's sequence: 0, 1, 2, …
-    pub fn sequence(&self) -> u64 {
-        self.sequence
-    }
 }
 
 /// One message to send.
@@ -459,62 +425,5 @@ impl<C: Clock> Drop for Outbox<C> {
     fn drop(&mut self) {
         let now = self.clock.now();
         self.end(now);
-    }
-}
-
-/// Where a publisher says what became of its messages. One acknowledgement costs a stamp and two
-/// locks that nobody else wants; a batch costs the same once.
-#[derive(Clone, Debug)]
-pub struct Acks<C: Clock = Monotonic> {
-    clock: C,
-    book: Arc<PublisherBook>,
-    record: Arc<Mutex<AckRecord>>,
-    open_loop: bool,
-}
-
-impl<C: Clock> Acks<C> {
-    /// The broker took responsibility for this message, now.
-    #[inline]
-    pub fn acked(&self, token: Token) {
-        self.acked_all([token]);
-    }
-
-    /// The broker took responsibility for all of these with one answer, now.
-    pub fn acked_all(&self, tokens: impl IntoIterator<Item = Token>) {
-        let now = self.clock.now();
-        let mut count = 0;
-        let mut record = lock(&self.record);
-        let mut outcome = lock(&self.book.outcome);
-        for token in tokens {
-            count += 1;
-            outcome.acked.insert(token.sequence);
-            if token.measured {
-                outcome.acked_measured += 1;
-                if self.open_loop {
-                    record.publish.record(token.intended, now);
-                }
-                record.service.record(token.sent, now);
-            }
-        }
-        drop((record, outcome));
-        self.release(count);
-    }
-
-    /// This message was refused or given up, and why.
-    pub fn failed(&self, token: Token, reason: &dyn Display) {
-        let mut outcome = lock(&self.book.outcome);
-        outcome.failed_measured += u64::from(token.measured);
-        let mut reason = reason.to_string();
-        if outcome.reasons.len() >= REASONS && !outcome.reasons.contains_key(&reason) {
-            reason = "other reasons".to_owned();
-        }
-        *outcome.reasons.entry(reason).or_default() += 1;
-        drop(outcome);
-        self.release(1);
-    }
-
-    fn release(&self, count: u64) {
-        self.book.released.0.fetch_add(count, Ordering::SeqCst);
-        self.book.wake();
     }
 }

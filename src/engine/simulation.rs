@@ -6,10 +6,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use super::acks::{Acks, Token};
 use super::controller::{Controller, Step};
 use super::inbox::Inbox;
 use super::ledger::Ledger;
-use super::outbox::{Acks, Next, Outbox, ThreadRecords, Token};
+use super::outbox::{Next, Outbox, ThreadRecords};
 use super::task::Task;
 use crate::measure::clock::{Clock, Simulated};
 use crate::measure::record::Record;
