@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::ledger::{Ledger, lock};
+use super::task::Task;
 use crate::measure::latency::Kind;
 use crate::measure::record::{Audit, Rates, Record, Second};
 use crate::measure::resources::{Sample, Usage};
@@ -14,8 +16,11 @@ use crate::measure::verdict::slope;
 use crate::scenario::workload::{Load, Measure};
 
 const SECOND: u64 = 1_000_000_000;
-/// How often the backlog is looked at, nanoseconds.
+/// How often the backlog is looked at, nanoseconds; more often where the measured part is so short that
+/// its growth could not be told from so few looks.
 const LOOK: u64 = 100_000_000;
+const LOOKS: u64 = 24;
+const LEAST_LOOK: u64 = 20_000_000;
 /// How often the drain looks whether everything is in, nanoseconds.
 const DRAIN_LOOK: u64 = 1_000_000;
 /// A drain at whose limit the last receipt is younger than this was cut off, nanoseconds.
@@ -64,6 +69,7 @@ pub struct Controller {
     /// Start and end of the measured part, as seen.
     from: Option<Counts>,
     to: Option<Counts>,
+    look: u64,
     next_look: u64,
     next_second: u64,
     last_second: Counts,
@@ -81,12 +87,14 @@ impl Controller {
     /// Takes over; the load has begun.
     pub fn new(ledger: &Arc<Ledger>) -> Controller {
         let start = ledger.timeline.start();
+        let look = look_every(&ledger.task);
         Controller {
             ledger: Arc::clone(ledger),
             part: Part::WarmUp,
             from: None,
             to: None,
-            next_look: start + LOOK,
+            look,
+            next_look: start + look,
             next_second: start + SECOND,
             last_second: Counts {
                 at: start,
@@ -134,7 +142,7 @@ impl Controller {
         }
         if now >= self.next_look {
             self.look(now);
-            self.next_look += LOOK * (1 + (now - self.next_look) / LOOK);
+            self.next_look += self.look * (1 + (now - self.next_look) / self.look);
         }
         if now >= self.next_second {
             self.end_second(now, sample);
@@ -317,6 +325,19 @@ impl Controller {
             },
         )
     }
+}
+
+fn look_every(task: &Task) -> u64 {
+    let measured = match (&task.workload.load, task.phases.measure) {
+        (Load::Steps { steps, .. }, Measure::Time(_)) => steps.iter().map(|step| step.lasts).sum(),
+        (_, Measure::Time(time)) => time,
+        (Load::Rate { rate, .. }, Measure::Count(count)) => {
+            Duration::try_from_secs_f64(count as f64 / rate.0).unwrap_or(Duration::MAX)
+        }
+        (_, Measure::Count(_)) => return LOOK,
+    };
+    let measured = u64::try_from(measured.as_nanos()).unwrap_or(u64::MAX);
+    (measured / LOOKS).clamp(LEAST_LOOK, LOOK)
 }
 
 /// Why messages failed, and how often.
