@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::ledger::Ledger;
 use super::shared::lock;
+use super::task::Task;
 use crate::measure::latency::Kind;
 use crate::measure::record::{Audit, Rates, Record, Second};
 use crate::measure::resources::{Sample, Usage};
@@ -15,12 +17,17 @@ use crate::measure::verdict::slope;
 use crate::scenario::workload::{Load, Measure};
 
 const SECOND: u64 = 1_000_000_000;
-/// How often the backlog is looked at, nanoseconds.
+/// How often the backlog is looked at, nanoseconds; more often where the measured part is so short that
+/// its growth could not be told from so few looks.
 const LOOK: u64 = 100_000_000;
+const LOOKS: u64 = 24;
+const LEAST_LOOK: u64 = 20_000_000;
 /// How often the drain looks whether everything is in, nanoseconds.
 const DRAIN_LOOK: u64 = 1_000_000;
 /// A drain at whose limit the last receipt is younger than this was cut off, nanoseconds.
 const STILL_COMING: u64 = 500_000_000;
+/// Publishers have ended so long after the measured part, unless something holds them, nanoseconds.
+const STUCK: u64 = 1_000_000_000;
 /// The most samples of the backlog that are kept; beyond it, every other one goes. So a run of any
 /// length needs the same memory.
 const SAMPLES: usize = 16_384;
@@ -65,6 +72,7 @@ pub struct Controller {
     /// Start and end of the measured part, as seen.
     from: Option<Counts>,
     to: Option<Counts>,
+    look: u64,
     next_look: u64,
     next_second: u64,
     last_second: Counts,
@@ -82,12 +90,14 @@ impl Controller {
     /// Takes over; the load has begun.
     pub fn new(ledger: &Arc<Ledger>) -> Controller {
         let start = ledger.timeline.start();
+        let look = look_every(&ledger.task);
         Controller {
             ledger: Arc::clone(ledger),
             part: Part::WarmUp,
             from: None,
             to: None,
-            next_look: start + LOOK,
+            look,
+            next_look: start + look,
             next_second: start + SECOND,
             last_second: Counts {
                 at: start,
@@ -135,19 +145,21 @@ impl Controller {
         }
         if now >= self.next_look {
             self.look(now);
-            self.next_look += LOOK * (1 + (now - self.next_look) / LOOK);
+            self.next_look += self.look * (1 + (now - self.next_look) / self.look);
         }
         if now >= self.next_second {
             self.end_second(now, sample);
             self.next_second += SECOND * (1 + (now - self.next_second) / SECOND);
         }
-        if sent_all && self.part != Part::Draining {
+        // A publisher that a client library does not let go must not keep the trial: its time is up too.
+        let overdue = to < u64::MAX && now >= to.saturating_add(STUCK);
+        if (sent_all || overdue) && self.part != Part::Draining {
             self.part = Part::Draining;
             self.drain_from = now;
             self.drain_until = now + self.ledger.task.phases.drain.as_nanos() as u64;
         }
         if self.part == Part::Draining {
-            if self.ledger.all_received() && self.ledger.all_resolved() {
+            if sent_all && self.ledger.all_received() && self.ledger.all_resolved() {
                 self.part = Part::Over;
                 return Step::Done;
             }
@@ -318,6 +330,19 @@ impl Controller {
             },
         )
     }
+}
+
+fn look_every(task: &Task) -> u64 {
+    let measured = match (&task.workload.load, task.phases.measure) {
+        (Load::Steps { steps, .. }, Measure::Time(_)) => steps.iter().map(|step| step.lasts).sum(),
+        (_, Measure::Time(time)) => time,
+        (Load::Rate { rate, .. }, Measure::Count(count)) => {
+            Duration::try_from_secs_f64(count as f64 / rate.0).unwrap_or(Duration::MAX)
+        }
+        (_, Measure::Count(_)) => return LOOK,
+    };
+    let measured = u64::try_from(measured.as_nanos()).unwrap_or(u64::MAX);
+    (measured / LOOKS).clamp(LEAST_LOOK, LOOK)
 }
 
 /// Why messages failed, and how often.

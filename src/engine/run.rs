@@ -221,6 +221,16 @@ impl Run {
             }
         }
         let usage = usage.unwrap_or_else(|| watch.usage());
+        if ending.is_none() && !self.ledger.all_sent() {
+            let held = self.ledger.publishers.iter();
+            let held = held
+                .filter(|book| !book.ended.load(Ordering::Acquire))
+                .count();
+            ending = Some(Ending::Failed(format!(
+                "the client library did not let {held} of {} publishers go",
+                self.ledger.publishers.len()
+            )));
+        }
         if ending.is_some() {
             // Outboxes close their books when they are told to end.
             self.ledger.stop();

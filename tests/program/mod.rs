@@ -1,5 +1,5 @@
 //! The built program in a place of its own: folder, temporary files, kept servers, environment. What it
-//! starts carries a mark, by which anything that it leaves behind is found.
+//! starts works in folders of that place, by which anything that it leaves behind is found.
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
@@ -7,22 +7,19 @@ use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mqbench::measure::latency::Latency;
 use mqbench::results::{Attempt, Results, Stored};
 use tempfile::TempDir;
 
 /// Far longer than anything here takes, on a machine whose CPU may be taken away for a while.
 pub const SOON: Duration = Duration::from_secs(60);
-/// Marks all processes of one place.
-const MARK: &str = "MQBENCH_TEST_PLACE";
 
 /// Where the program runs.
 pub struct Place {
     folder: TempDir,
-    mark: String,
 }
 
 /// How the program ended, and what it said.
@@ -35,14 +32,9 @@ pub struct Ended {
 
 impl Place {
     pub fn new() -> Place {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("tmp")).expect("a folder");
-        Place {
-            folder,
-            mark: format!("{}-{number}", std::process::id()),
-        }
+        Place { folder }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -67,7 +59,6 @@ impl Place {
             .env("TMPDIR", self.path("tmp"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env("PATH", search_path())
-            .env(MARK, &self.mark)
             .env_remove("NO_COLOR")
             .env_remove("TERM")
             .stdin(Stdio::null());
@@ -108,13 +99,12 @@ impl Place {
 
     /// Living processes that were started from here, the program's own included: number and name.
     pub fn processes(&self) -> Vec<(i32, String)> {
-        let wanted = format!("{MARK}={}", self.mark);
         let all = fs::read_dir("/proc").expect("processes").flatten();
         let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        // A process that has ended and was not waited for has no environment any more.
-        let ours = pids.filter(|pid| {
-            fs::read(format!("/proc/{pid}/environ"))
-                .is_ok_and(|all| all.split(|b| *b == 0).any(|one| one == wanted.as_bytes()))
+        // All work in a folder of the place. Not by a mark in the environment: Redis writes over its own.
+        let here = fs::canonicalize(self.folder.path()).expect("the folder");
+        let ours = pids.filter(|pid: &i32| {
+            fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|folder| folder.starts_with(&here))
         });
         ours.map(|pid| (pid, name(pid))).collect()
     }
@@ -242,6 +232,19 @@ pub fn is_quiet(attempt: &Attempt) -> bool {
         && usage.share(usage.steal_s + usage.foreign_s + usage.unseen_s.max(0.0)) < 0.02
 }
 
+/// The share of samples above this many nanoseconds.
+pub fn share_above(latency: &Latency, nanoseconds: u64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..40 {
+        let middle = (low + high) / 2.0;
+        match latency.quantile(middle) > nanoseconds {
+            true => high = middle,
+            false => low = middle,
+        }
+    }
+    1.0 - low
+}
+
 /// The machine to one test alone: for those that look at times.
 pub fn alone() -> File {
     let lock = turn();
@@ -308,7 +311,18 @@ fn has_thread(pid: i32, prefix: &str) -> bool {
         .any(|name| name.starts_with(prefix))
 }
 
-fn listening(pid: i32) -> Vec<u16> {
+/// Ports on which a process listens.
+pub fn listening(pid: i32) -> Vec<u16> {
+    ports(pid, "0A", 1)
+}
+
+/// Ports to which a process is connected.
+pub fn connected(pid: i32) -> Vec<u16> {
+    ports(pid, "01", 2)
+}
+
+/// Of the sockets of a process in this state, the ports in this column of the kernel's table.
+fn ports(pid: i32, state: &str, column: usize) -> Vec<u16> {
     let Ok(open) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };
@@ -317,21 +331,18 @@ fn listening(pid: i32) -> Vec<u16> {
         .filter_map(|fd| fs::read_link(fd.path()).ok())
         .filter_map(|link| {
             let link = link.to_string_lossy().into_owned();
-            Some(
-                link.strip_prefix("socket:[")?
-                    .trim_end_matches(']')
-                    .to_owned(),
-            )
+            let number = link.strip_prefix("socket:[")?.strip_suffix(']')?;
+            Some(number.to_owned())
         })
         .collect();
     let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let ports = table.lines().skip(1).filter_map(|line| {
+    let rows = table.lines().skip(1).filter_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let listens = words.get(3) == Some(&"0A") && sockets.contains(*words.get(9)?);
-        let port = words.get(1)?.rsplit(':').next()?;
-        listens.then(|| u16::from_str_radix(port, 16).ok())?
+        let ours = words.get(3) == Some(&state) && sockets.contains(*words.get(9)?);
+        let port = words.get(column)?.rsplit(':').next()?;
+        ours.then(|| u16::from_str_radix(port, 16).ok())?
     });
-    ports.collect()
+    rows.collect()
 }
 
 pub fn signal(pid: i32, signal: nix::sys::signal::Signal) {

@@ -1,0 +1,177 @@
+//! Faults of a known size are found, and decide the verdict and the exit code.
+
+use mqbench::measure::verdict::Outcome;
+
+use crate::program::{attempts, beside_others};
+use crate::{run, scenario};
+
+const ENOUGH: &str = "phases: {warmup: 10ms, measure: 600ms, drain: 10s}";
+
+#[test]
+fn nothing_wrong_is_nothing_found() {
+    let _turn = beside_others();
+    let (_, results, ended) = run(&scenario("[loopback]", "", "thresholds: [lost == 0]"), 0);
+    let all = attempts(&results, "loopback");
+    let audit = &all[0].audit;
+    assert_eq!(audit.intended, 300);
+    assert_eq!((audit.sent, audit.acked, audit.received), (300, 300, 300));
+    let wrong = audit.lost + audit.duplicated + audit.out_of_order + audit.corrupted;
+    assert_eq!(wrong + audit.unexpected + audit.unsent + audit.failed, 0);
+    assert!(ended.out.contains("✓ lost == 0"), "{}", ended.out);
+}
+
+#[test]
+fn faults_that_break_no_promise_are_counted_and_end_with_0() {
+    let _turn = beside_others();
+    // Nothing is promised about loss here, nor about copies.
+    let lossy = scenario(
+        "{lossy: {driver: loopback, loss: 1%, seed: 3}}",
+        "delivery: at-most-once\n  load: {rate: 5k/s}",
+        ENOUGH,
+    );
+    let (_, results, _) = run(&lossy, 0);
+    let audit = attempts(&results, "lossy")[0].audit;
+    assert!((6..=90).contains(&audit.lost), "about 30: {audit:?}");
+    assert_eq!(audit.received, audit.sent - audit.lost);
+    assert_eq!(audit.acked, 0, "no acknowledgements in this offer");
+
+    let copying = scenario(
+        "{copying: {driver: loopback, duplicate: 0.5%, seed: 3}, refusing: {driver: loopback, fail_ack: 1%, seed: 3}}",
+        "delivery: at-least-once\n  load: {rate: 5k/s}",
+        ENOUGH,
+    );
+    let (_, results, ended) = run(&copying, 0);
+    let audit = attempts(&results, "copying")[0].audit;
+    assert!((2..=60).contains(&audit.duplicated), "about 15: {audit:?}");
+    assert_eq!(audit.received, audit.distinct + audit.duplicated);
+    assert_eq!((audit.lost, audit.lost_acked), (0, 0));
+
+    let refusing = attempts(&results, "refusing")[0];
+    let audit = refusing.audit;
+    assert!((6..=90).contains(&audit.failed), "about 30: {audit:?}");
+    assert_eq!(audit.acked + audit.failed, audit.sent);
+    assert_eq!(audit.lost_acked, 0, "what was refused was not promised");
+    let reasons: u64 = refusing.reasons.values().sum();
+    assert!(reasons >= audit.failed, "each with a reason");
+    assert!(ended.out.contains("failed"), "{}", ended.out);
+}
+
+#[test]
+fn a_broken_promise_ends_with_4_and_says_which() {
+    let _turn = beside_others();
+    for (fault, delivery, reason) in [
+        (
+            "loss: 1%",
+            "at-least-once",
+            "acknowledged and never received",
+        ),
+        ("duplicate: 1%", "exactly-once", "received more than once"),
+        ("reorder: 1%", "at-least-once", "out of order"),
+    ] {
+        let text = scenario(
+            &format!("{{bad: {{driver: loopback, {fault}, seed: 3}}, good: {{driver: loopback}}}}"),
+            &format!("delivery: {delivery}\n  load: {{rate: 5k/s}}"),
+            ENOUGH,
+        );
+        let (_, results, ended) = run(&text, 4);
+        let bad = attempts(&results, "bad")[0];
+        assert_eq!(bad.verdict.outcome, Outcome::BrokenPromise);
+        assert!(bad.verdict.reason.contains(reason), "{:?}", bad.verdict);
+        assert!(ended.out.contains(reason), "{}", ended.out);
+        let audit = &bad.audit;
+        match fault.split(':').next() {
+            Some("loss") => assert_eq!(audit.lost_acked, audit.lost),
+            Some("duplicate") => assert_eq!(audit.received, audit.distinct + audit.duplicated),
+            _ => assert_eq!(audit.lost + audit.duplicated, 0),
+        }
+        let good = attempts(&results, "good")[0];
+        assert_ne!(good.verdict.outcome, Outcome::BrokenPromise);
+    }
+}
+
+#[test]
+fn a_threshold_that_is_missed_ends_with_99() {
+    let _turn = beside_others();
+    let lossy = "{lossy: {driver: loopback, loss: 5%, seed: 3}, fine: {driver: loopback}}";
+    let at_most_once = "delivery: at-most-once";
+    let text = scenario(lossy, at_most_once, "thresholds: [lost == 0, unsent == 0]");
+    let (_, results, ended) = run(&text, 99);
+    assert!(ended.out.contains("✗ lost == 0"), "{}", ended.out);
+    assert!(ended.out.contains("✓ unsent == 0"), "{}", ended.out);
+    assert!(!results.thresholds[0].met && results.thresholds[1].met);
+    assert_eq!(results.thresholds[0].brokers.len(), 2);
+
+    // One that is about the other only.
+    let text = scenario(lossy, at_most_once, "thresholds: [\"fine: lost == 0\"]");
+    run(&text, 0);
+}
+
+#[test]
+fn a_server_slower_than_the_load_is_saturated_with_the_reason() {
+    let _turn = beside_others();
+    // A thousand a second are offered, two hundred can be served.
+    let text = scenario(
+        "{slow: {driver: loopback, service_time: 5ms}}",
+        "in_flight: 64",
+        "phases: {warmup: 10ms, measure: 1200ms, drain: 5s}",
+    );
+    let (_, results, ended) = run(&text, 0);
+    let slow = attempts(&results, "slow")[0];
+    assert_eq!(
+        slow.verdict.outcome,
+        Outcome::Saturated,
+        "{:?}",
+        slow.verdict
+    );
+    assert!(slow.audit.unsent > 300, "{:?}", slow.audit);
+    assert_eq!(slow.audit.intended, 1200, "nothing is forgiven");
+    assert!(slow.verdict.reason.contains("could not be sent in time"));
+    assert!(ended.out.contains("saturated"), "{}", ended.out);
+
+    // With a window for all, all is sent, and the backlog grows instead.
+    let text = text.replace("in_flight: 64", "in_flight: 10000");
+    let (_, results, _) = run(&text.replace("drain: 5s", "drain: 10s"), 0);
+    let slow = attempts(&results, "slow")[0];
+    assert_eq!(
+        slow.verdict.outcome,
+        Outcome::Saturated,
+        "{:?}",
+        slow.verdict
+    );
+    assert!(
+        slow.verdict.reason.contains("backlog grew by"),
+        "{:?}",
+        slow.verdict
+    );
+    assert_eq!((slow.audit.unsent, slow.audit.lost), (0, 0));
+
+    // A threshold on it is neither met nor missed.
+    let gated = format!("{text}\nthresholds: [p50(end_to_end) < 10s]\n");
+    run(&gated.replace("drain: 5s", "drain: 10s"), 4);
+}
+
+#[test]
+fn a_consumer_that_hardly_reads_does_not_hold_up_the_end() {
+    let _turn = beside_others();
+    let text = scenario(
+        "{stuck: {driver: loopback, slow_consumer: 1h}, fine: {driver: loopback}}",
+        "in_flight: 10000",
+        "phases: {warmup: 0ms, measure: 300ms, drain: 500ms}",
+    );
+    let (_, results, _) = run(&text, 4);
+    let stuck = attempts(&results, "stuck")[0];
+    assert_eq!(stuck.audit.received, 0);
+    assert_eq!(stuck.audit.lost, 300);
+    assert!(
+        (0.5..5.0).contains(&stuck.drain_seconds),
+        "{}",
+        stuck.drain_seconds
+    );
+    assert_eq!(
+        stuck.verdict.outcome,
+        Outcome::BrokenPromise,
+        "{:?}",
+        stuck.verdict
+    );
+    assert_eq!(attempts(&results, "fine")[0].audit.received, 300);
+}
