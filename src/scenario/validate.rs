@@ -87,7 +87,7 @@ fn brokers(scenario: &Scenario, findings: &mut Findings) {
             findings.add(
                 &path("password"),
                 format!("`{}` has a password and no user", broker.label),
-                "add `user: …`",
+                "add `user: …`, or give it as `token: …`: a password without a name",
             );
         }
     }

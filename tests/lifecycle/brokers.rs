@@ -23,9 +23,9 @@ fn a_server_that_is_killed_costs_one_trial_and_is_started_afresh() {
     }
     let place = place(&scenario("[nats, loopback]", 3_000, 2));
     let running = place.start(&["run", "s.yaml"]);
-    let first = place.await_process("nats-server");
+    let first = place.await_server("nats-server");
     // The order of trials is drawn: the trial that uses the server is the one whose worker talks to it.
-    let worker = await_client(&place, &running, first);
+    await_client(&place, first);
     signal(first, Signal::SIGKILL);
     let ended = running.ends_within(A_WHILE);
     ended.assert_code(3);
@@ -37,7 +37,7 @@ fn a_server_that_is_killed_costs_one_trial_and_is_started_afresh() {
         .iter()
         .filter(|attempt| attempt.verdict.outcome == Outcome::Failed)
         .collect();
-    assert_eq!(failed.len(), 1, "of worker {worker}: {}", ended.out);
+    assert_eq!(failed.len(), 1, "{}", ended.out);
     let reason = &failed[0].verdict.reason;
     assert!(
         reason.contains("nats") && reason.contains("signal: 9"),
@@ -50,19 +50,11 @@ fn a_server_that_is_killed_costs_one_trial_and_is_started_afresh() {
     }
 }
 
-/// Waits for a worker that has a connection to a port of this server.
-fn await_client(place: &Place, running: &crate::program::Running, server: i32) -> i32 {
-    let mut seen = Vec::new();
-    loop {
-        let worker = running.await_load(&seen);
-        let uses = || connects(worker, server);
-        let alive = || place.processes().iter().any(|(pid, _)| *pid == worker);
-        // Its publishers exist before they are connected.
-        if crate::program::wait_for(Duration::from_secs(1), || uses() || !alive()) && uses() {
-            return worker;
-        }
-        seen.push(worker);
-    }
+/// Waits until the load of a trial on this server has begun.
+fn await_client(place: &Place, server: i32) {
+    crate::program::await_that("a trial uses the server", || {
+        place.loaded().iter().any(|pid| connects(*pid, server))
+    });
 }
 
 /// Whether a process has a connection whose other end is a port that the server listens on.
@@ -87,8 +79,8 @@ fn a_server_that_stands_still_shows_in_an_open_loop_and_hardly_in_a_closed_one()
     for (text, kind) in [(open, Kind::EndToEnd), (closed, Kind::Transit)] {
         let place = place(&text);
         let running = place.start(&["run", "s.yaml"]);
-        let server = place.await_process("nats-server");
-        await_client(&place, &running, server);
+        let server = place.await_server("nats-server");
+        await_client(&place, server);
         // Stopped for a second by the clock: the time is what is tested, not what is waited for.
         let until = Instant::now() + Duration::from_secs(1);
         signal(server, Signal::SIGSTOP);

@@ -24,9 +24,9 @@ fn ctrl_c_and_term_keep_what_was_measured_and_leave_nothing() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let place = place(&scenario("[nats, redis-streams]", 60_000, 1));
         let running = place.start(&["run", "s.yaml"]);
-        place.await_process("nats-server");
-        place.await_process("redis-server");
-        running.await_load(&[]);
+        place.await_server("nats-server");
+        place.await_server("redis-server");
+        running.await_load();
         let ports = place.ports();
         assert!(ports.len() >= 2, "{ports:?}");
         running.signal(signal);
@@ -59,9 +59,9 @@ fn kill_leaves_nothing_either() {
     }
     let place = place(&scenario("[nats, redis-streams]", 60_000, 1));
     let mut running = place.start(&["run", "s.yaml"]);
-    place.await_process("nats-server");
-    place.await_process("redis-server");
-    running.await_load(&[]);
+    place.await_server("nats-server");
+    place.await_server("redis-server");
+    running.await_load();
     let ports = place.ports();
     running.signal(Signal::SIGKILL);
     running.child.wait().expect("an end");
@@ -76,7 +76,7 @@ fn a_worker_that_dies_costs_one_trial() {
     let _turn = beside_others();
     let place = place(&scenario("[loopback, zeromq]", 1_500, 1));
     let running = place.start(&["run", "s.yaml"]);
-    let worker = running.await_load(&[]);
+    let worker = running.await_load();
     crate::program::signal(worker, Signal::SIGKILL);
     let ended = running.ends_within(SHORTLY);
     ended.assert_code(3);
@@ -124,8 +124,8 @@ impl Drop for Mounted {
 #[test]
 fn a_full_disk_is_named_and_what_was_kept_can_be_read() {
     let _turn = beside_others();
-    let place = place(&scenario("[loopback, zeromq]", 400, 20));
-    let Some(_mounted) = small_disk(&place, 128 * 1024) else {
+    let place = place(&scenario("[loopback, zeromq]", 100, 20));
+    let Some(_mounted) = small_disk(&place, 96 * 1024) else {
         return;
     };
     let running = place.start(&["run", "s.yaml", "--out", "full"]);

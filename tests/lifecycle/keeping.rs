@@ -19,7 +19,7 @@ fn a_run_uses_the_kept_server_and_leaves_it() {
         "{}",
         up.out
     );
-    let server = place.await_process("nats-server");
+    let server = place.await_server("nats-server");
     let again = place.run(&["up", "nats"]);
     assert!(
         again.assert_code(0).out.contains("runs already"),
@@ -50,7 +50,7 @@ fn a_run_uses_the_kept_server_and_leaves_it() {
     let long = scenario("[loopback, nats]", 60_000, 1);
     place.write("s.yaml", &long);
     let mut running = place.start(&["run", "s.yaml"]);
-    running.await_load(&[]);
+    running.await_load();
     running.signal(Signal::SIGKILL);
     running.child.wait().expect("an end");
     crate::program::await_that("only the kept server is left, and answers", || {
@@ -77,14 +77,14 @@ fn a_kept_server_that_died_is_seen_and_replaced() {
     let place = Place::new();
     place.write("s.yaml", &scenario("[redis-pubsub]", 300, 1));
     place.run(&["up", "redis"]).assert_code(0);
-    let server = place.await_process("redis-server");
+    let server = place.await_server("redis-server");
     crate::program::signal(server, Signal::SIGKILL);
     crate::program::await_that("it is gone", || place.processes().is_empty());
     assert!(place.run(&["status"]).out.contains("gone"));
     place.run(&["run", "s.yaml"]).assert_code(0);
     let up = place.run(&["up", "redis"]);
     assert!(up.assert_code(0).out.contains("started"), "{}", up.out);
-    assert_ne!(place.await_process("redis-server"), server);
+    assert_ne!(place.await_server("redis-server"), server);
     place.run(&["down", "redis"]).assert_code(0);
     place.assert_clean();
 }

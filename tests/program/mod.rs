@@ -109,16 +109,28 @@ impl Place {
         ours.map(|pid| (pid, name(pid))).collect()
     }
 
-    /// The one process of this name, when it is there.
+    /// The server of this name, when it listens: the same program may have been asked for its version
+    /// just before.
     #[track_caller]
-    pub fn await_process(&self, named: &str) -> i32 {
+    pub fn await_server(&self, named: &str) -> i32 {
         let mut found = None;
-        await_that(&format!("{named} runs"), || {
+        await_that(&format!("{named} listens"), || {
             let all = self.processes();
-            found = all.iter().find(|(_, name)| name == named).map(|p| p.0);
+            let mut named = all.iter().filter(|(_, name)| name == named);
+            found = named
+                .find(|(pid, _)| !listening(*pid).is_empty())
+                .map(|p| p.0);
             found.is_some()
         });
         found.expect("found")
+    }
+
+    /// Workers whose publishers are at work.
+    pub fn loaded(&self) -> Vec<i32> {
+        let all = self.processes().into_iter();
+        let workers =
+            all.filter(|(pid, name)| name == "__worker" && waits_of_publishers(*pid) > 100);
+        workers.map(|worker| worker.0).collect()
     }
 
     /// Ports on which processes from here listen.
@@ -169,17 +181,12 @@ impl Running<'_> {
         self::signal(self.pid(), signal);
     }
 
-    /// Waits until the trial of the next worker has begun to measure: its thread of publishers runs.
-    /// Gives the worker's number.
+    /// Waits until the load of a trial has begun. Gives the number of its worker.
     #[track_caller]
-    pub fn await_load(&self, not: &[i32]) -> i32 {
+    pub fn await_load(&self) -> i32 {
         let mut found = None;
         await_that("a trial runs", || {
-            let workers = self.place.processes();
-            let mut workers = workers.iter().filter(|(pid, name)| {
-                name == "__worker" && !not.contains(pid) && has_thread(*pid, "pub-")
-            });
-            found = workers.next().map(|worker| worker.0);
+            found = self.place.loaded().first().copied();
             found.is_some()
         });
         found.expect("found")
@@ -301,14 +308,22 @@ fn name(pid: i32) -> String {
     }
 }
 
-fn has_thread(pid: i32, prefix: &str) -> bool {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return false;
+/// How often publishing threads of a worker have waited: for every message or batch once, when the load
+/// has begun.
+pub fn waits_of_publishers(worker: i32) -> u64 {
+    let Ok(threads) = fs::read_dir(format!("/proc/{worker}/task")) else {
+        return 0;
     };
-    threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("comm")).ok())
-        .any(|name| name.starts_with(prefix))
+    let waits = threads.flatten().filter_map(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        let value = |key: &str| {
+            let mut lines = status.lines();
+            lines.find_map(|line| line.strip_prefix(key)).map(str::trim)
+        };
+        value("Name:")?.starts_with("pub-").then_some(())?;
+        value("voluntary_ctxt_switches:")?.parse::<u64>().ok()
+    });
+    waits.sum()
 }
 
 /// Ports on which a process listens.

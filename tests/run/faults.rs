@@ -109,9 +109,9 @@ fn a_threshold_that_is_missed_ends_with_99() {
 #[test]
 fn a_server_slower_than_the_load_is_saturated_with_the_reason() {
     let _turn = beside_others();
-    // A thousand a second are offered, two hundred can be served.
+    // A thousand a second are offered, five hundred can be served.
     let text = scenario(
-        "{slow: {driver: loopback, service_time: 5ms}}",
+        "{slow: {driver: loopback, service_time: 2ms}}",
         "in_flight: 64",
         "phases: {warmup: 10ms, measure: 1200ms, drain: 5s}",
     );
