@@ -42,6 +42,8 @@ pub const MOST_THREADS: u32 = 512;
 pub enum News<'a> {
     /// Waiting for connections and subscriptions.
     Starting,
+    /// So many messages of the backlog were laid in during the last second.
+    Filling(u64),
     /// A second ended.
     Second(Part, &'a Second),
     /// A part began.
@@ -150,7 +152,7 @@ impl Run {
             // The backlog is there before its consumers are.
             self.start_publishers().and_then(|()| {
                 self.begin();
-                self.await_publishers()?;
+                self.await_publishers(&mut news)?;
                 self.start_consumers()
             })
         } else {
@@ -349,14 +351,18 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until the backlog is there.
-    fn await_publishers(&self) -> Result<(), Ending> {
-        let mut left = self.ledger.publishers.len();
+    /// Waits until the backlog is there. It says how far it is, or it would look as if nothing moved.
+    fn await_publishers(&self, news: &mut impl FnMut(News)) -> Result<(), Ending> {
+        let (mut left, mut sent) = (self.ledger.publishers.len(), 0);
         while left > 0 {
-            match self.hear.recv() {
+            match self.hear.recv_timeout(Duration::from_secs(1)) {
                 Ok(Message::Publisher(Ok(()))) => left -= 1,
                 Ok(message) => return Err(Ending::of(message).unwrap_or(Ending::Interrupted)),
-                Err(_) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    let before = std::mem::replace(&mut sent, self.ledger.sent());
+                    news(News::Filling(sent - before));
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         Ok(())

@@ -169,6 +169,7 @@ impl Teller {
         let mut progress = Progress::starting();
         match news {
             News::Starting => {}
+            News::Filling(sent) => progress.per_second = *sent as f64,
             News::Part(part) => self.enter(*part),
             News::Second(part, second) => {
                 self.enter(*part);

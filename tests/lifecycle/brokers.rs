@@ -1,5 +1,7 @@
 //! Brokers that die, stand still, are missing, or refuse.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use mqbench::measure::latency::Kind;
@@ -155,6 +157,36 @@ fn refused(broker: &str, environment: &[(&str, &str)], says: &[&str]) -> Ended {
     }
     place.assert_clean();
     ended
+}
+
+#[test]
+fn messages_of_others_are_counted_apart() {
+    let _turn = beside_others();
+    let Some(nats) = server::Server::nats(&[]) else {
+        return;
+    };
+    let broker = format!(
+        "{{mine: {{driver: nats, url: \"{}\", destination: shared}}}}",
+        nats.url()
+    );
+    let place = place(&scenario(&broker, 1_000, 1));
+    let running = place.start(&["run", "s.yaml"]);
+    running.await_load();
+    let mut stranger = TcpStream::connect(("127.0.0.1", nats.port)).expect("connected");
+    stranger
+        .write_all(
+            b"CONNECT {\"verbose\":false}\r\nPUB shared 5\r\nhello\r\nPUB shared 0\r\n\r\nPING\r\n",
+        )
+        .expect("sent");
+    let ended = running.ends_within(A_WHILE);
+    ended.assert_code(0);
+    let audit = attempts(&place.results(), "mine")[0].audit;
+    assert_eq!(audit.unexpected, 2, "{audit:?}");
+    assert_eq!(
+        (audit.received, audit.lost, audit.duplicated),
+        (audit.sent, 0, 0)
+    );
+    place.assert_clean();
 }
 
 #[test]
