@@ -8,7 +8,7 @@ use mqbench::drivers::descriptor::{Descriptor, Offer, Side};
 use mqbench::processes::reaper::Reaper;
 use mqbench::servers::{Config, Error, Instance, Keeper, Order, named};
 
-use crate::harness::skipped;
+use crate::harness::server::skipped;
 
 /// Ends every server when the test process ends: statics are never dropped.
 static REAPER: LazyLock<Arc<dyn Keeper>> = LazyLock::new(|| {

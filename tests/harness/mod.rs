@@ -5,8 +5,6 @@
 pub mod server;
 pub mod worker;
 
-pub use server::skipped;
-
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
