@@ -5,6 +5,7 @@
 pub mod server;
 pub mod worker;
 
+#[allow(unused_imports, reason = "each test file uses its part of the harness")]
 pub use server::skipped;
 
 use std::collections::BTreeMap;
