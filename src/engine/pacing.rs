@@ -272,8 +272,11 @@ impl AsyncOutbox {
     fn poll_due(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<usize> {
         self.outbox.book().waiting.store(false, Ordering::SeqCst);
         let mut next = self.outbox.poll(max);
-        if let Next::Credit(_) = next {
+        if !matches!(next, Next::Due(_) | Next::End) {
+            // Whoever ends the trial wakes it by this, too.
             self.outbox.book().waker.register(cx.waker());
+        }
+        if let Next::Credit(_) = next {
             self.outbox.book().waiting.store(true, Ordering::SeqCst);
             // Credit that came before the flag was up woke nobody: look once more.
             next = self.outbox.poll(max);
@@ -282,11 +285,9 @@ impl AsyncOutbox {
             Next::Due(count) => Poll::Ready(count),
             Next::End => Poll::Ready(0),
             Next::At(at) | Next::Credit(at) => {
-                // A long wait is cut, so that an interrupted trial ends.
-                let now = Monotonic.now();
-                let at = at.min(now + 100_000_000);
                 // One wake-up in time is enough: a window that is often full would fill the timer
-                // with more.
+                // with more, and the timer looks at the clock before each.
+                let now = Monotonic.now();
                 let is_asked = self.asked.as_ref().is_some_and(|(asked, waker)| {
                     (now..=at).contains(asked) && waker.will_wake(cx.waker())
                 });
