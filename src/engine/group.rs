@@ -206,11 +206,6 @@ impl Group {
         add(Kind::Transit, &books.transit);
     }
 
-    /// Memory that grows with what is missing, in bytes.
-    pub fn audit_bytes(&self) -> usize {
-        lock(&self.books).sets.iter().map(SequenceSet::bytes).sum()
-    }
-
     /// Whoever calls it holds the lock of the books, so only one drains a ring at a time.
     pub(super) fn drain(&self, ring: &Ring, consumer: usize, books: &mut Books) {
         let tail = ring.tail.0.load(Ordering::Relaxed);

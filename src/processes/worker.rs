@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::drivers;
 use crate::engine::controller::Part;
 use crate::engine::ledger::Ledger;
-use crate::engine::run::{Interrupter, News, Run};
+use crate::engine::run::{News, Run};
 use crate::engine::task::Task;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::progress::{Phase, Progress};
@@ -23,6 +24,8 @@ use crate::scenario::workload::{Load, Measure};
 
 /// A broker that does not even answer when a trial is prepared, or when its destinations are removed.
 const PREPARE: Duration = Duration::from_secs(20);
+/// The same when the user does not want to wait.
+const PREPARE_SOON: Duration = Duration::from_secs(2);
 const CLEAN_UP: Duration = Duration::from_secs(10);
 /// The same when the user waits: the supervisor's patience must not end first, as the record would be
 /// lost with it.
@@ -91,13 +94,30 @@ fn trial(order: Order, input: BufReader<io::Stdin>) -> Result<Record, String> {
         .build()
         .map_err(|e| format!("no runtime could be started: {e}"))?;
     let ledger = Ledger::open(order.task)?;
-    let session = runtime
-        .block_on(async { tokio::time::timeout(PREPARE, driver.prepare(&ledger.task)).await })
+    let mut asked_to_end = listen(input);
+    let prepared = runtime.block_on(async {
+        tokio::select! {
+            prepared = tokio::time::timeout(PREPARE, driver.prepare(&ledger.task)) => Some(prepared),
+            // What is being made is finished if that is possible, so that it can be removed.
+            () = async { end_of(&mut asked_to_end).await; tokio::time::sleep(PREPARE_SOON).await } => None,
+        }
+    });
+    let Some(prepared) = prepared else {
+        return Ok(Record {
+            interrupted: true,
+            ..Record::default()
+        });
+    };
+    let session = prepared
         .map_err(|_| format!("the broker did not answer within {} s", PREPARE.as_secs()))?
         .map_err(|e| e.to_string())?;
     let session: Arc<dyn drivers::Session> = Arc::from(session);
     let run = Run::new(Arc::clone(&ledger), Arc::clone(&session));
-    listen(input, run.interrupter());
+    let interrupter = run.interrupter();
+    runtime.spawn(async move {
+        end_of(&mut asked_to_end).await;
+        interrupter.interrupt();
+    });
     let watch = Watch::new(Parties {
         supervisor: order.supervisor,
         brokers: order.brokers,
@@ -127,14 +147,22 @@ fn trial(order: Order, input: BufReader<io::Stdin>) -> Result<Record, String> {
     Ok(record)
 }
 
-/// Ends the trial when the supervisor asks for it, or is gone.
-fn listen(mut input: BufReader<io::Stdin>, interrupter: Interrupter) {
+/// Listens for the supervisor's wish to end the trial, and for its own end, which means the same.
+fn listen(mut input: BufReader<io::Stdin>) -> watch::Receiver<bool> {
+    let (tell, hear) = watch::channel(false);
     std::thread::spawn(move || {
         let mut line = String::new();
         // End of file, an error and a line all mean the same: end.
         let _ = input.read_line(&mut line);
-        interrupter.interrupt();
+        tell.send_replace(true);
     });
+    hear
+}
+
+/// Returns when the trial is to end.
+async fn end_of(asked: &mut watch::Receiver<bool>) {
+    // A listener that is gone has nobody to listen to any more.
+    let _ = asked.wait_for(|asked| *asked).await;
 }
 
 /// Turns the engine's news into the worker's words.

@@ -357,7 +357,12 @@ impl Warning {
                     percent(shares.broker),
                     percent(shares.others)
                 ),
-                "the parties took CPU from each other: offer less, or use more cores".to_owned(),
+                if shares.others > 0.5 {
+                    "most of it went to other programs: end them, or run it again when they have ended"
+                        .to_owned()
+                } else {
+                    "the parties took CPU from each other: offer less, or use more cores".to_owned()
+                },
             ),
             Warning::Lost {
                 broker,
