@@ -64,10 +64,8 @@ pub enum Warning {
     },
     /// Percentiles that the generator's own lateness blurs.
     InstrumentLimited {
-        /// The broker.
-        broker: String,
-        /// Which.
-        percentiles: Vec<String>,
+        /// Of which brokers, and which of theirs.
+        of: Vec<(String, Vec<String>)>,
     },
     /// All cores were full.
     HostLimited {
@@ -137,11 +135,15 @@ pub fn warnings(results: &Results) -> Vec<Warning> {
             }
         }
         if !percentiles.is_empty() && group.outcome != Some(Outcome::GeneratorLimited) {
-            let broker = label.clone();
-            found.push(Warning::InstrumentLimited {
-                broker,
-                percentiles,
+            let one = (label.clone(), percentiles);
+            let earlier = found.iter_mut().find_map(|warning| match warning {
+                Warning::InstrumentLimited { of } => Some(of),
+                _ => None,
             });
+            match earlier {
+                Some(of) => of.push(one),
+                None => found.push(Warning::InstrumentLimited { of: vec![one] }),
+            }
         }
         let sum = |count: fn(&Attempt) -> u64| group.trials.iter().map(|a| count(a)).sum();
         let lost: u64 = sum(|a| a.audit.lost);
@@ -334,15 +336,16 @@ impl Warning {
                 ),
                 remedy.clone(),
             ),
-            Warning::InstrumentLimited {
-                broker,
-                percentiles,
-            } => {
-                let names: Vec<String> = percentiles.iter().map(|it| dotted(it)).collect();
+            Warning::InstrumentLimited { of } => {
+                let one = |(broker, percentiles): &(String, Vec<String>)| {
+                    let names: Vec<String> = percentiles.iter().map(|it| dotted(it)).collect();
+                    format!("{broker}: {}", listed(&names))
+                };
+                let all: Vec<String> = of.iter().map(one).collect();
                 (
                     format!(
-                        "{broker}: {} instrument-limited: the generator itself was late by more than a tenth of it",
-                        listed(&names)
+                        "instrument-limited ({}): the generator itself was late by more than a tenth of it",
+                        all.join("; ")
                     ),
                     "leave it more CPU: a lower rate, or a machine with a spare core".to_owned(),
                 )
