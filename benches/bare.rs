@@ -1,4 +1,5 @@
-//! What measuring adds to latency: `cargo bench --bench bare [SYSTEM] [-- ROUNDS]`.
+//! What measuring adds to latency: `cargo bench --bench bare -- [SYSTEM] [ROUNDS]`; and to the throughput
+//! of the NATS client: `cargo bench --bench bare -- throughput [ROUNDS]`.
 //!
 //! A *bare* loop (the same client crate, the same pacing, and nothing else: no header, no audit, no
 //! histogram, no second process) and mqbench take turns on one server at 1,000 messages of 256 bytes a
@@ -7,7 +8,8 @@
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -29,6 +31,9 @@ fn main() {
         .filter(|arg| !arg.starts_with("--"))
         .collect();
     let rounds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(5);
+    if args.iter().any(|arg| arg == "throughput") {
+        return throughput(rounds);
+    }
     let all = ["nats", "redis-pubsub", "redis-streams", "zeromq"];
     let chosen: Vec<&str> = all
         .into_iter()
@@ -116,11 +121,8 @@ impl Drop for Server {
     }
 }
 
-/// mqbench itself, as a user runs it.
+/// mqbench at the rate of the bare loop: the median in microseconds.
 fn mqbench_round(system: &str, url: &str) -> f64 {
-    let folder = std::env::temp_dir().join(format!("mqbench-bare-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let scenario = folder.join("bare.yaml");
     let entry = if url.is_empty() {
         String::new()
     } else {
@@ -130,6 +132,14 @@ fn mqbench_round(system: &str, url: &str) -> f64 {
         "name: bare\nbrokers:\n  {system}: {entry}\nworkload: {{message: {{size: {SIZE}B}}, load: {{rate: {RATE}/s}}}}\n\
          phases: {{warmup: 1s, measure: {SECONDS}s, drain: 2s}}\ntrials: 1\ndisturbed: {{repeats: 0}}\n"
     );
+    mqbench(&text, "end_to_end_p50_us")
+}
+
+/// mqbench itself, as a user runs it: a column of its summary.
+fn mqbench(text: &str, column: &str) -> f64 {
+    let folder = std::env::temp_dir().join(format!("mqbench-bare-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let scenario = folder.join("bare.yaml");
     std::fs::write(&scenario, text).expect("a scenario");
     let mut run = Command::new(env!("CARGO_BIN_EXE_mqbench"))
         .args(["run", "--quiet", "--format", "csv", "--out"])
@@ -139,24 +149,14 @@ fn mqbench_round(system: &str, url: &str) -> f64 {
         .spawn()
         .expect("mqbench runs");
     let mut table = String::new();
-    run.stdout
-        .take()
-        .expect("piped")
-        .read_to_string(&mut table)
-        .expect("text");
+    let mut out = run.stdout.take().expect("piped");
+    out.read_to_string(&mut table).expect("text");
     assert!(run.wait().expect("it ends").success());
     let _ = std::fs::remove_dir_all(&folder);
     let mut lines = table.lines();
-    let column = lines
-        .next()
-        .expect("a head")
-        .split(',')
-        .position(|name| name == "end_to_end_p50_us");
-    let value = lines
-        .next()
-        .expect("a row")
-        .split(',')
-        .nth(column.expect("the column"));
+    let mut head = lines.next().expect("a head").split(',');
+    let place = head.position(|name| name == column).expect("the column");
+    let value = lines.next().expect("a row").split(',').nth(place);
     value.expect("a value").parse().expect("a number")
 }
 
@@ -394,4 +394,75 @@ fn publish(system: &str, url: &str) {
             }
         }
     }
+}
+
+/// Messages of the throughput comparison, and how many may be under way.
+const MESSAGES: u64 = 4_000_000;
+const WINDOW: u64 = 32_768;
+
+/// The client of NATS in a plain loop against mqbench: 100 bytes, one publisher, one consumer, the same
+/// window on received messages.
+fn throughput(rounds: usize) {
+    let server = Server::start("nats");
+    let (mut bare, mut measured) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        bare.push(bare_throughput(&server.url));
+        measured.push(mqbench_throughput(&server.url));
+    }
+    let (bare, measured) = (median(&mut bare), median(&mut measured));
+    println!(
+        "nats, 100 B: bare {bare:.0}/s, mqbench {measured:.0}/s, ratio {:.3}",
+        measured / bare
+    );
+}
+
+fn bare_throughput(url: &str) -> f64 {
+    let received = Arc::new(AtomicU64::new(0));
+    let (tell, ready) = mpsc::channel();
+    let (count, address) = (Arc::clone(&received), url.to_owned());
+    let consumer = thread::spawn(move || {
+        on_thread(async move {
+            let options = async_nats::ConnectOptions::new().subscription_capacity(524_288);
+            let client = options.connect(&address).await.expect("a connection");
+            let mut messages = client.subscribe("bare").await.expect("a subscription");
+            client.flush().await.expect("written");
+            tell.send(()).expect("heard");
+            for number in 1..=MESSAGES {
+                messages.next().await.expect("a message");
+                if number % 1024 == 0 || number == MESSAGES {
+                    count.store(number, Ordering::Release);
+                }
+            }
+        });
+    });
+    ready.recv().expect("the consumer is ready");
+    // The subscription is written, not confirmed; nothing is lost by sending a little later.
+    thread::sleep(Duration::from_millis(200));
+    let start = Instant::now();
+    let address = url.to_owned();
+    let publisher = thread::spawn(move || {
+        on_thread(async move {
+            let client = async_nats::connect(&address).await.expect("a connection");
+            let body = bytes::Bytes::from(vec![0; 100]);
+            for number in 0..MESSAGES {
+                while number - received.load(Ordering::Acquire) >= WINDOW {
+                    tokio::task::yield_now().await;
+                }
+                client.publish("bare", body.clone()).await.expect("sent");
+            }
+            client.flush().await.expect("written");
+        });
+    });
+    publisher.join().expect("the publisher ends");
+    consumer.join().expect("the consumer ends");
+    MESSAGES as f64 / start.elapsed().as_secs_f64()
+}
+
+fn mqbench_throughput(url: &str) -> f64 {
+    let text = format!(
+        "name: bare\nbrokers:\n  nats: {{url: \"{url}\"}}\nworkload: {{message: {{size: 100B, payload: zeros}}, \
+         load: max, in_flight: {WINDOW}}}\nphases: {{warmup: 500ms, measure: 3s, drain: 5s}}\n\
+         trials: 1\ndisturbed: {{repeats: 0}}\n"
+    );
+    mqbench(&text, "received_per_s")
 }
