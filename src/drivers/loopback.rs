@@ -216,11 +216,9 @@ impl LoopPublisher {
     /// Hands a batch over to the consumers.
     fn pass(&self, outbox: &mut AsyncOutbox, tokens: &mut Vec<Token>) {
         let hub = &self.hub;
-        if let ([group], [readers]) = (hub.pipes.as_slice(), hub.readers.as_slice())
-            && let [reader] = readers.as_slice()
-        {
+        if let Some(pipe) = hub.only_pipe(self.publisher) {
             // One destination with one reader: the whole batch goes with one lock.
-            group[*reader].push(|chunk| {
+            pipe.push(|chunk| {
                 while let Some(message) = outbox.next() {
                     chunk.add(|bytes| message.append_to(bytes));
                     tokens.push(message.token);

@@ -129,6 +129,8 @@ pub(super) struct Hub {
     pub(super) acks: bool,
     /// Whether publishers wait for room. A backlog that is preloaded has nobody yet to make any.
     pub(super) is_bounded: bool,
+    /// By publisher: the consumer that gets all of its messages.
+    only_readers: Vec<Option<usize>>,
 }
 
 impl Hub {
@@ -139,11 +141,11 @@ impl Hub {
         } else {
             workload.groups
         };
+        let readers = task.readers();
         Hub {
             pipes: (0..groups)
                 .map(|_| (0..workload.consumers).map(|_| Pipe::default()).collect())
                 .collect(),
-            readers: task.readers(),
             turns: (0..groups)
                 .map(|_| {
                     (0..workload.destinations)
@@ -153,7 +155,17 @@ impl Hub {
                 .collect(),
             acks: task.acks,
             is_bounded: workload.publishers > 0,
+            only_readers: (0..workload.publishers.max(1))
+                .map(|publisher| only_reader(task, &readers, groups, publisher))
+                .collect(),
+            readers,
         }
+    }
+
+    /// The one pipe that all messages of a publisher go to, if there is one.
+    pub(super) fn only_pipe(&self, publisher: usize) -> Option<&Pipe> {
+        let reader = *self.only_readers.get(publisher)?;
+        self.pipes.first()?.get(reader?)
     }
 
     /// The consumer of a group that gets the next message of a destination.
@@ -165,5 +177,16 @@ impl Hub {
                 several[turn % several.len()]
             }
         }
+    }
+}
+
+/// The one consumer that gets all messages of a publisher, if there is one.
+fn only_reader(task: &Task, readers: &[Vec<usize>], groups: u32, publisher: u32) -> Option<usize> {
+    let [destination] = task.destinations_by(publisher)[..] else {
+        return None;
+    };
+    match readers[destination as usize][..] {
+        [only] if groups == 1 => Some(only),
+        _ => None,
     }
 }
