@@ -17,6 +17,7 @@ mod redis_reader;
 pub mod redis_streams;
 mod redis_upkeep;
 pub mod target;
+pub mod tls;
 pub mod zeromq;
 
 use futures_util::future::BoxFuture;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::scenario::brokers::Tls;
 use crate::scenario::units;
 use crate::scenario::workload::{Delivery, Durability, Load, Phases, Workload};
 
@@ -70,6 +71,10 @@ pub struct Task {
     pub password: Option<String>,
     /// Likewise.
     pub token: Option<String>,
+    /// How connections are encrypted; `None` where they are in the clear.
+    pub tls: Option<Tls>,
+    /// Members of the cluster that a private instance is; 1 for a server of one's own.
+    pub nodes: u32,
     /// An existing destination to use instead of a fresh one.
     pub destination: Option<String>,
     /// The driver's options, every default filled in.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::drivers::descriptor::{Order, Side};
 use crate::engine::task::WindowBy;
+use crate::scenario::brokers::Tls;
 use crate::scenario::units::Rate;
 use crate::scenario::workload::{Delivery, Durability, Load, Measure, Phases, Workload};
 use crate::scenario::{Disturbed, FilledIn, Secret, Threshold};
@@ -64,6 +65,9 @@ pub struct PlannedBroker {
     pub ranked: bool,
     /// The most that may be sent to it.
     pub max_rate: Option<Rate>,
+    /// How connections are encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Never stored: they go to workers by a way of their own.
     #[serde(skip)]
     pub secrets: Secrets,
@@ -89,6 +93,16 @@ pub enum Connection {
     },
     /// None is needed.
     InProcess,
+}
+
+impl Connection {
+    /// Members of the cluster that a private instance is, otherwise 1.
+    pub fn nodes(&self) -> u32 {
+        match self {
+            Connection::Managed { config, .. } => crate::servers::nodes(config),
+            Connection::External { .. } | Connection::InProcess => 1,
+        }
+    }
 }
 
 /// What to log in with.

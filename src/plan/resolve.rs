@@ -9,6 +9,7 @@ use crate::scenario::suggest::did_you_mean;
 use crate::scenario::threshold::Metric;
 use crate::scenario::workload::{Load, Pattern};
 use crate::scenario::{BrokerEntry, Scenario};
+use crate::servers;
 use crate::terminal::diagnostic::Diagnostic;
 
 use super::guarantee;
@@ -104,6 +105,7 @@ fn broker(
         how: pattern?.how.to_owned(),
         ranked: driver.ranked,
         max_rate: entry.max_rate,
+        tls: entry.tls.clone(),
         secrets: Secrets {
             user: entry.user.clone(),
             password: entry.password.clone(),
@@ -278,12 +280,33 @@ fn connection(
         }
         return Some(Connection::InProcess);
     };
-    let config: BTreeMap<String, String> = offer?
+    let mut config: BTreeMap<String, String> = offer?
         .settings
         .iter()
         .filter(|setting| setting.side == Side::Server)
         .map(|setting| (setting.key.clone(), setting.value.clone()))
         .collect();
+    if let Some(nodes) = entry.managed.map(|managed| managed.nodes)
+        && nodes > 1
+    {
+        let about = servers::named(server).map(|server| server.about());
+        let sizes = about.map_or(&[][..], |about| about.cluster_sizes());
+        let nodes = nodes.to_string();
+        if !sizes.contains(&nodes.as_str()) {
+            let help = match sizes {
+                [] => format!(
+                    "a private {server} has one node; name a cluster of your own with `url`"
+                ),
+                sizes => format!("a private {server} has {} nodes", sizes.join(" or ")),
+            };
+            return fail(
+                "managed.nodes",
+                format!("`{label}` cannot have {nodes} nodes"),
+                help,
+            );
+        }
+        config.insert(servers::NODES.to_owned(), nodes);
+    }
     Some(Connection::Managed {
         server: server.to_owned(),
         config,

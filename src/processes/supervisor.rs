@@ -239,6 +239,8 @@ fn task(
             .token
             .as_ref()
             .map(|secret| secret.reveal().to_owned()),
+        tls: broker.tls.clone(),
+        nodes: broker.connection.nodes(),
         destination: broker.destination.clone(),
         options: broker
             .options

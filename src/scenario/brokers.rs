@@ -1,6 +1,6 @@
 //! The entries of `brokers`: what is common to all drivers, and the rest for the plan to judge.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decode::{Fault, FaultKind, decode};
 use super::document::BrokerDocument;
@@ -43,7 +43,7 @@ pub struct BrokerEntry {
 }
 
 /// Encryption of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tls {
     /// File with the authority that signed the broker's certificate.
     pub ca: Option<String>,

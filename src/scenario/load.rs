@@ -144,7 +144,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn finish(self) -> Result<Scenario, Vec<Diagnostic>> {
         let (document, entries) = self.document()?;
-        let refused = unsupported(&document, &entries);
+        let refused = unsupported(&document);
         if !refused.is_empty() {
             let refuse = |it: super::unsupported::Unsupported| {
                 self.source

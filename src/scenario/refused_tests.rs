@@ -164,14 +164,6 @@ fn settings_that_nothing_honours_yet_are_refused_by_name() {
         &["`transaction`"],
     );
     refused(&format!("{SHORT}rank_unequal: true\n"), &["`rank_unequal`"]);
-    refused(
-        "brokers: {nats: {tls: {ca: x}}}\nworkload: {load: max}\n",
-        &["`tls`", "1:18"],
-    );
-    refused(
-        "brokers: {nats: {managed: {nodes: 3}}}\nworkload: {load: max}\n",
-        &["`managed: {nodes: …} above 1`"],
-    );
     good("brokers: {nats: {managed: {nodes: 1}}}\nworkload: {load: max}\nrank_unequal: false\n");
 }
 

@@ -2,7 +2,6 @@
 //!
 //! A line is removed when its code is there; nothing else has to change.
 
-use super::brokers::BrokerEntry;
 use super::document::{Document, LoadDocument, LoadMap};
 use super::workload::Pattern;
 
@@ -64,29 +63,6 @@ const OF_SCENARIO: &[OfScenario] = &[
     ),
 ];
 
-/// Key, setting, whether it is asked for, what is honoured instead.
-type OfBroker = (
-    &'static str,
-    &'static str,
-    fn(&BrokerEntry) -> bool,
-    &'static str,
-);
-
-const OF_BROKER: &[OfBroker] = &[
-    (
-        "tls",
-        "tls",
-        |b| b.tls.is_some(),
-        "connections are in the clear; reach a distant broker through a tunnel",
-    ),
-    (
-        "managed.nodes",
-        "managed: {nodes: …} above 1",
-        |b| b.managed.is_some_and(|m| m.nodes > 1),
-        "a private instance has one node; name a cluster of your own with `url`",
-    ),
-];
-
 const PATTERNS: &str = "patterns are queue, fan-out and backlog";
 const LOADS: &str = "loads are `{rate: …}`, `{steps: […]}` and `max`";
 
@@ -98,7 +74,7 @@ fn load(document: &Document) -> Option<&LoadMap> {
 }
 
 /// Everything that a scenario asks for and no code honours.
-pub fn unsupported(document: &Document, brokers: &[BrokerEntry]) -> Vec<Unsupported> {
+pub fn unsupported(document: &Document) -> Vec<Unsupported> {
     let mut found = Vec::new();
     for (path, setting, asked, instead) in OF_SCENARIO {
         if asked(document) {
@@ -109,22 +85,10 @@ pub fn unsupported(document: &Document, brokers: &[BrokerEntry]) -> Vec<Unsuppor
             });
         }
     }
-    for broker in brokers {
-        for (key, setting, asked, instead) in OF_BROKER {
-            if asked(broker) {
-                found.push(Unsupported {
-                    path: format!("brokers.{}.{key}", broker.label),
-                    setting,
-                    instead,
-                });
-            }
-        }
-    }
     found
 }
 
 /// Every setting that is refused, and what is honoured instead.
 pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let scenario = OF_SCENARIO.iter().map(|it| (it.1, it.3));
-    scenario.chain(OF_BROKER.iter().map(|it| (it.1, it.3)))
+    OF_SCENARIO.iter().map(|it| (it.1, it.3))
 }

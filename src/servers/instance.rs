@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 use super::find::{Found, Places, find};
 use super::group::{Group, random_id, wait_until};
 use super::record::{FOLDER_PREFIX, Record, Running};
-use super::{Config, Error, Keeper, Server, Site, named, socket};
+use super::{Config, Error, Keeper, Launch, Server, Site, named, socket};
 
 /// How often a start is tried when others take its port.
 const ATTEMPTS: usize = 5;
 /// How long all processes may take to stop when suspended.
 const SUSPEND: Duration = Duration::from_secs(5);
+/// How long the kernel may take to let go of a process that has ended.
+const REAP: Duration = Duration::from_secs(1);
 /// How long an instance may take to answer after it was suspended.
 const RESUME: Duration = Duration::from_secs(10);
 /// How much of a log is read to find the reason in it, and how many lines of it are shown.
@@ -132,7 +134,8 @@ impl Instance {
                 source,
             }
         };
-        let ports = socket::free_ports(about.ports).map_err(failed("a free port".into()))?;
+        let ports = socket::free_ports(about.ports * super::nodes(&config) as usize)
+            .map_err(failed("a free port".into()))?;
         let id = random_id().map_err(failed("a random name".into()))?;
         let within = std::path::absolute(&order.within)
             .map_err(failed(order.within.display().to_string()))?;
@@ -179,15 +182,14 @@ impl Instance {
             let written = fs::write(&path, text);
             written.map_err(|source| self.unprepared(&path.display().to_string(), source))?;
         }
+        for step in &layout.steps {
+            self.run_step(step)?;
+        }
         for launch in &layout.processes {
-            let log = self.record.site.log(launch.name);
-            let started = File::create(&log)
-                .and_then(|log| self.keeper.spawn(launch, &self.record.site.folder, log));
-            let program = launch.program.display().to_string();
-            let (child, group) = started.map_err(|source| self.unprepared(&program, source))?;
+            let (child, group) = self.spawn(launch)?;
             self.children.push(child);
             self.record.processes.push(Running {
-                name: launch.name.to_owned(),
+                name: launch.name.clone(),
                 group,
             });
         }
@@ -204,6 +206,47 @@ impl Instance {
         }
         self.started_in = began.elapsed();
         Ok(())
+    }
+
+    fn spawn(&self, launch: &Launch) -> Result<(Child, Group), Error> {
+        let log = self.record.site.log(&launch.name);
+        let started = File::create(&log)
+            .and_then(|log| self.keeper.spawn(launch, &self.record.site.folder, log));
+        let program = launch.program.display().to_string();
+        started.map_err(|source| self.unprepared(&program, source))
+    }
+
+    /// Runs a program that prepares the data, to its end.
+    fn run_step(&self, step: &Launch) -> Result<(), Error> {
+        let (mut child, group) = self.spawn(step)?;
+        let within = self.server.about().start_within;
+        let mut ended = None;
+        let in_time = wait_until(within, || {
+            ended = child.try_wait().transpose();
+            ended.is_some()
+        });
+        if !in_time {
+            group.end(Duration::ZERO);
+        }
+        let status = match ended {
+            Some(Ok(status)) if status.success() => {
+                self.keeper.release(&group);
+                return Ok(());
+            }
+            Some(Ok(status)) => status.to_string(),
+            Some(Err(source)) => source.to_string(),
+            None => format!("not done within {} s", within.as_secs()),
+        };
+        // Reaped, so that nothing is left of it.
+        let _ = child.wait();
+        self.keeper.release(&group);
+        let log = end_of(&self.record.site.log(&step.name), LOG_BYTES);
+        Err(Error::Ended {
+            server: self.name(),
+            status: format!("{}: {status}", step.name),
+            reason: self.server.reason(&log),
+            tail: tail(&log),
+        })
     }
 
     fn wait_for_answer(&mut self, within: Duration) -> Result<(), Error> {
@@ -242,6 +285,16 @@ impl Instance {
         if how.is_none() && self.record.lives() {
             return Ok(());
         }
+        // A process with several threads is a zombie before the last of them is gone, and only then
+        // there is a status.
+        wait_until(REAP, || {
+            let status = |child: &mut Child| child.try_wait().ok().flatten();
+            how = how.take().or_else(|| {
+                let status = self.children.iter_mut().find_map(status);
+                status.map(|status| status.to_string())
+            });
+            how.is_some() || self.children.is_empty()
+        });
         let log = self.log(LOG_BYTES);
         Err(Error::Ended {
             server: self.name(),

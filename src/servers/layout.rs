@@ -43,6 +43,8 @@ impl Site {
 pub struct Layout {
     /// Files by their path within the folder of the site.
     pub files: Vec<(PathBuf, String)>,
+    /// Programs that prepare its data, one after the other; each must end well before the next begins.
+    pub steps: Vec<Launch>,
     /// Processes in the order in which they start.
     pub processes: Vec<Launch>,
 }
@@ -51,7 +53,7 @@ pub struct Layout {
 #[derive(Clone, Debug)]
 pub struct Launch {
     /// Names its log.
-    pub name: &'static str,
+    pub name: String,
     /// The program.
     pub program: PathBuf,
     /// Its arguments.

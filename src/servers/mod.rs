@@ -31,6 +31,15 @@ pub static REGISTRY: &[&dyn Server] = &[&nats::Nats, &redis::Redis];
 /// Settings by name, in the words of the server. Two instances with the same are interchangeable.
 pub type Config = BTreeMap<String, String>;
 
+/// The setting by which a server that can be a cluster takes the number of its members.
+pub const NODES: &str = "nodes";
+
+/// How many members an instance with these settings has.
+pub fn nodes(config: &Config) -> u32 {
+    let nodes = config.get(NODES).and_then(|nodes| nodes.parse().ok());
+    nodes.unwrap_or(1)
+}
+
 /// The server of this name.
 pub fn named(name: &str) -> Result<&'static dyn Server, Error> {
     REGISTRY
@@ -78,7 +87,7 @@ pub struct About {
     pub programs: &'static [&'static str],
     /// An example of a URL for one that is not managed.
     pub url: &'static str,
-    /// How many ports an instance takes.
+    /// How many ports an instance takes; a cluster takes as many for each member.
     pub ports: usize,
     /// How long it may take until it answers.
     pub start_within: Duration,
@@ -121,6 +130,15 @@ impl About {
         let mut effective: Config = defaults.collect();
         effective.extend(asked.clone());
         Ok(effective)
+    }
+
+    /// How many members a cluster may have, 1 included; empty where there are no clusters.
+    pub fn cluster_sizes(&self) -> &'static [&'static str] {
+        let nodes = self.settings.iter().find(|setting| setting.key == NODES);
+        match nodes.map(|setting| &setting.takes) {
+            Some(Takes::Choice(sizes)) => sizes,
+            _ => &[],
+        }
     }
 
     fn check(&self, key: &str, value: &str) -> Result<(), Error> {

@@ -74,11 +74,12 @@ impl Server for Nats {
         let file = site.folder.join("nats.conf");
         Layout {
             processes: vec![Launch {
-                name: ABOUT.name,
+                name: ABOUT.name.to_owned(),
                 program: found.program.clone(),
                 args: vec!["--config".into(), file.clone().into()],
                 env: Vec::new(),
             }],
+            steps: Vec::new(),
             files: vec![(file, text)],
         }
     }

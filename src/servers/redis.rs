@@ -82,8 +82,9 @@ impl Server for Redis {
         }
         let file = site.folder.join("redis.conf");
         Layout {
+            steps: Vec::new(),
             processes: vec![Launch {
-                name: ABOUT.name,
+                name: ABOUT.name.to_owned(),
                 program: found.program.clone(),
                 args: vec![file.clone().into()],
                 env: Vec::new(),
@@ -108,8 +109,10 @@ impl Server for Redis {
         }
         // Otherwise the last line that is a warning: `PID:ROLE DATE TIME # WORDS`.
         let mut warnings = lines.iter().rev().filter_map(|line| line.split_once(" # "));
-        // Its farewell comes after what it is about.
-        let warning = warnings.find(|(_, words)| !words.ends_with("bye bye..."));
+        // Its farewell comes after what it is about; advice about the machine's settings comes before.
+        let is_about_its_end =
+            |words: &str| !words.ends_with("bye bye...") && !words.starts_with("WARNING");
+        let warning = warnings.find(|(_, words)| is_about_its_end(words));
         warning.map(|(_, words)| words.to_owned())
     }
 }

@@ -36,6 +36,8 @@ pub fn task(driver: &str, url: Option<String>) -> Task {
         user: None,
         password: None,
         token: None,
+        tls: None,
+        nodes: 1,
         destination: None,
         options: defaults(driver),
         delivery: offer.delivery,

@@ -1,13 +1,15 @@
 //! Servers of the tests: each on a port of its own, ended by its process.
 
-use std::env;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+#[path = "../installed/mod.rs"]
+mod installed;
+pub use installed::{program_of, skipped};
 
 /// A server that ends with the test.
 pub struct Server {
@@ -21,26 +23,18 @@ pub struct Server {
 impl Server {
     /// `None`, and a line that says so, where the machine has no such server; on CI that is a failure.
     pub fn nats(arguments: &[&str]) -> Option<Server> {
-        let home = env::var("HOME").unwrap_or_default();
-        let installed = PathBuf::from(home).join("go/bin/nats-server");
-        let binary = find("nats-server").or_else(|| installed.exists().then_some(installed));
-        start(binary, "nats-server", "nats", |command, port, _| {
+        start("nats", |command, port, _| {
             command.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
             command.args(arguments);
         })
     }
 
     pub fn redis(arguments: &[&str]) -> Option<Server> {
-        start(
-            find("redis-server"),
-            "redis-server",
-            "redis",
-            |command, port, folder| {
-                command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
-                command.args(["--save", "", "--dir", folder]);
-                command.args(arguments);
-            },
-        )
+        start("redis", |command, port, folder| {
+            command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
+            command.args(["--save", "", "--dir", folder]);
+            command.args(arguments);
+        })
     }
 
     pub fn url(&self) -> String {
@@ -70,36 +64,13 @@ impl Drop for Server {
     }
 }
 
-fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.exists())
-}
-
-/// Says that a test cannot run here; on CI that is a failure, as its scripts install everything.
-#[track_caller]
-pub fn skipped(needs: &str) {
-    let on_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(!on_ci, "needs {needs}");
-    eprintln!("skipped: needs {needs}");
-}
-
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
 
-fn start(
-    binary: Option<PathBuf>,
-    name: &str,
-    scheme: &'static str,
-    configure: impl FnOnce(&mut Command, u16, &str),
-) -> Option<Server> {
-    let Some(binary) = binary else {
-        skipped(name);
-        return None;
-    };
+fn start(scheme: &'static str, configure: impl FnOnce(&mut Command, u16, &str)) -> Option<Server> {
+    let binary = program_of(scheme)?;
     let folder = tempfile::tempdir().expect("a folder");
     let port = free_port();
     let mut command = Command::new(binary);

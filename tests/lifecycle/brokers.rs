@@ -20,7 +20,7 @@ const A_WHILE: Duration = Duration::from_secs(120);
 #[test]
 fn a_server_that_is_killed_costs_one_trial_and_is_started_afresh() {
     let _turn = beside_others();
-    if !has("nats-server") {
+    if !has("nats") {
         return;
     }
     let place = place(&scenario("[nats, loopback]", 3_000, 2));
@@ -70,7 +70,7 @@ fn connects(client: i32, server: i32) -> bool {
 #[test]
 fn a_server_that_stands_still_shows_in_an_open_loop_and_hardly_in_a_closed_one() {
     let _turn = alone();
-    if !has("nats-server") {
+    if !has("nats") {
         return;
     }
     let open = scenario("[nats]", 5_000, 1);

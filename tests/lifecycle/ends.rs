@@ -18,7 +18,7 @@ const SHORTLY: Duration = Duration::from_secs(20);
 #[test]
 fn ctrl_c_and_term_keep_what_was_measured_and_leave_nothing() {
     let _turn = beside_others();
-    if !has("nats-server") || !has("redis-server") {
+    if !has("nats") || !has("redis") {
         return;
     }
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
@@ -54,7 +54,7 @@ fn ctrl_c_and_term_keep_what_was_measured_and_leave_nothing() {
 #[test]
 fn kill_leaves_nothing_either() {
     let _turn = beside_others();
-    if !has("nats-server") || !has("redis-server") {
+    if !has("nats") || !has("redis") {
         return;
     }
     let place = place(&scenario("[nats, redis-streams]", 60_000, 1));

@@ -8,7 +8,7 @@ use crate::scenario;
 #[test]
 fn a_run_uses_the_kept_server_and_leaves_it() {
     let _turn = beside_others();
-    if !has("nats-server") {
+    if !has("nats") {
         return;
     }
     let place = Place::new();
@@ -71,7 +71,7 @@ fn a_run_uses_the_kept_server_and_leaves_it() {
 #[test]
 fn a_kept_server_that_died_is_seen_and_replaced() {
     let _turn = beside_others();
-    if !has("redis-server") {
+    if !has("redis") {
         return;
     }
     let place = Place::new();

@@ -14,6 +14,10 @@ use mqbench::measure::latency::Latency;
 use mqbench::results::{Attempt, Results, Stored};
 use tempfile::TempDir;
 
+#[path = "../installed/mod.rs"]
+mod installed;
+pub use installed::has;
+
 /// Far longer than anything here takes, on a machine whose CPU may be taken away for a while.
 pub const SOON: Duration = Duration::from_secs(60);
 
@@ -49,7 +53,9 @@ impl Place {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mqbench"));
         for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MQBENCH_") {
+            let text = name.to_string_lossy();
+            // Those that say where servers are stay: they belong to the machine, not to a run.
+            if text.starts_with("MQBENCH_") && !text.ends_with("_HOME") {
                 command.env_remove(name);
             }
         }
@@ -58,7 +64,6 @@ impl Place {
             .current_dir(self.folder.path())
             .env("TMPDIR", self.path("tmp"))
             .env("XDG_STATE_HOME", self.path("state"))
-            .env("PATH", search_path())
             .env_remove("NO_COLOR")
             .env_remove("TERM")
             .stdin(Stdio::null());
@@ -270,26 +275,6 @@ fn turn() -> File {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("live-tests.lock");
     let file = File::options().create(true).append(true).open(path);
     file.expect("a file to lock")
-}
-
-/// Whether this server's program is there; where it is not, says so, and fails on CI.
-pub fn has(program: &str) -> bool {
-    let there = std::env::split_paths(&search_path()).any(|folder| folder.join(program).exists());
-    assert!(
-        there || std::env::var("CI").as_deref() != Ok("true"),
-        "needs {program}"
-    );
-    if !there {
-        eprintln!("skipped: needs {program}");
-    }
-    there
-}
-
-/// The path, and where `go install` puts programs.
-fn search_path() -> std::ffi::OsString {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let go = std::env::var_os("HOME").map(|home| Path::new(&home).join("go/bin"));
-    std::env::join_paths(std::env::split_paths(&path).chain(go)).expect("a path")
 }
 
 /// The hidden command of a process of ours, else the name of its program.

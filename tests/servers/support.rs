@@ -6,25 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqbench::processes::reaper::Reaper;
-use mqbench::servers::find::{Places, find};
 use mqbench::servers::group::wait_until;
 use mqbench::servers::{Keeper, Order, REGISTRY, Record, Server, named};
+
+use crate::installed::has;
 
 /// Far longer than anything here takes, on a machine whose CPU may be taken away for a while.
 pub const SOON: Duration = Duration::from_secs(60);
 
 /// The server of this name, if it is installed. In CI it must be.
 pub fn installed(name: &str) -> Option<&'static dyn Server> {
-    let server = named(name).unwrap();
-    let about = server.about();
-    match find(about, None, &Places::of(about)) {
-        Ok(_) => Some(server),
-        Err(error) if std::env::var("CI").as_deref() == Ok("true") => panic!("{error}"),
-        Err(_) => {
-            eprintln!("skipped: needs {}", about.programs.join(" or "));
-            None
-        }
-    }
+    has(name).then(|| named(name).unwrap())
 }
 
 pub fn all_installed() -> Vec<&'static dyn Server> {

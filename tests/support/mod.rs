@@ -22,6 +22,8 @@ pub fn task() -> Task {
         user: None,
         password: None,
         token: None,
+        tls: None,
+        nodes: 1,
         destination: None,
         options: BTreeMap::new(),
         delivery: Delivery::AtLeastOnce,
