@@ -102,6 +102,7 @@ fn broker(label: &str) -> PlannedBroker {
         how: String::new(),
         ranked: true,
         max_rate: None,
+        tls: None,
         secrets: Secrets::default(),
     }
 }

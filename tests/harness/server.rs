@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 #[path = "../installed/mod.rs"]
 mod installed;
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub use installed::{program_of, skipped};
 
 /// A server that ends with the test.

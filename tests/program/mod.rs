@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 #[path = "../installed/mod.rs"]
 mod installed;
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub use installed::has;
 
 /// Far longer than anything here takes, on a machine whose CPU may be taken away for a while.
