@@ -14,8 +14,7 @@ pub fn choose(
     driver: &Descriptor,
     drivers: &[&'static Descriptor],
 ) -> Result<GivenOffer, Box<Diagnostic>> {
-    let workload = &scenario.workload;
-    let (delivery, durability) = (workload.delivery, workload.durability);
+    let (delivery, durability) = entry.asked(&scenario.workload);
     match fitting(driver, delivery, durability) {
         Some(offer) => Ok(owned(offer)),
         None => Err(Box::new(refusal(scenario, entry, driver, drivers))),
@@ -54,7 +53,7 @@ fn refusal(
     driver: &Descriptor,
     drivers: &[&'static Descriptor],
 ) -> Diagnostic {
-    let (delivery, durability) = (scenario.workload.delivery, scenario.workload.durability);
+    let (delivery, durability) = entry.asked(&scenario.workload);
     let mut gives_delivery = driver.offers.iter().filter(|o| o.delivery >= delivery);
     let strongest = gives_delivery.clone().map(|offer| offer.durability).max();
     let asked = match gives_delivery.next() {

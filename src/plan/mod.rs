@@ -10,7 +10,9 @@ pub mod print;
 mod resolve;
 pub mod schema;
 
-pub use model::{Connection, GivenOffer, GivenSetting, Plan, PlannedBroker, PlannedTrial, Secrets};
+pub use model::{
+    Asked, Connection, GivenOffer, GivenSetting, Plan, PlannedBroker, PlannedTrial, Secrets,
+};
 pub use order::draw_seed;
 pub use resolve::resolve;
 

@@ -65,6 +65,8 @@ pub struct PlannedBroker {
     pub ranked: bool,
     /// The most that may be sent to it.
     pub max_rate: Option<Rate>,
+    /// What was asked of it: the workload's guarantee, or its own.
+    pub asked: Asked,
     /// How connections are encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -116,6 +118,15 @@ pub struct Secrets {
     pub token: Option<Secret>,
 }
 
+/// The least that must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Of every message.
+    pub delivery: Delivery,
+    /// Of every acknowledged message.
+    pub durability: Durability,
+}
+
 /// The offer that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenOffer {
@@ -162,6 +173,22 @@ pub struct PlannedTrial {
 const AROUND_A_TRIAL: Duration = Duration::from_secs(1);
 
 impl Plan {
+    /// What a broker is asked to do: the workload with the guarantee that is asked of this one.
+    pub fn workload_of(&self, broker: &PlannedBroker) -> Workload {
+        Workload {
+            delivery: broker.asked.delivery,
+            durability: broker.asked.durability,
+            ..self.workload.clone()
+        }
+    }
+
+    /// Whether brokers are asked for different guarantees.
+    pub fn is_unequal(&self) -> bool {
+        self.brokers
+            .windows(2)
+            .any(|two| two[0].asked != two[1].asked)
+    }
+
     /// How long it will take if every drain ends at once, and if none does before its limit. `None`
     /// where nothing says how long the measured part is (a count of messages without a rate).
     pub fn estimate(&self) -> Option<(Duration, Duration)> {

@@ -92,11 +92,14 @@ fn summary(page: &mut Page, plan: &Plan) {
     let (workload, phases) = (&plan.workload, &plan.phases);
     let names = 9;
     page.row(2, "workload", names, &workload_line(workload));
-    let asked = format!(
-        "{}, {}, or more",
-        workload.delivery.name(),
-        workload.durability.name()
-    );
+    let asked = match plan.is_unequal() {
+        true => "a guarantee of each broker's own (rank_unequal)".to_owned(),
+        false => format!(
+            "{}, {}, or more",
+            workload.delivery.name(),
+            workload.durability.name()
+        ),
+    };
     page.row(2, "asked", names, &asked);
     let measure = match phases.measure {
         Measure::Time(time) => duration::text(time),
@@ -208,8 +211,8 @@ fn brokers(page: &mut Page, plan: &Plan) {
     let names = longest(|broker| broker.label.clone());
     let gives = longest(given);
     for broker in &plan.brokers {
-        let more = broker.offer.delivery > plan.workload.delivery
-            || broker.offer.durability > plan.workload.durability;
+        let more = broker.offer.delivery > broker.asked.delivery
+            || broker.offer.durability > broker.asked.durability;
         let given = pad(&given(broker), gives);
         let given = if more {
             paint(&given, style::WARN, page.color)

@@ -13,7 +13,7 @@ use crate::servers;
 use crate::terminal::diagnostic::Diagnostic;
 
 use super::guarantee;
-use super::model::{Connection, GivenOffer, Plan, PlannedBroker, Secrets};
+use super::model::{Asked, Connection, GivenOffer, Plan, PlannedBroker, Secrets};
 use super::options;
 use super::order::interleave;
 
@@ -105,6 +105,10 @@ fn broker(
         how: pattern?.how.to_owned(),
         ranked: driver.ranked,
         max_rate: entry.max_rate,
+        asked: Asked {
+            delivery: entry.asked(&scenario.workload).0,
+            durability: entry.asked(&scenario.workload).1,
+        },
         tls: entry.tls.clone(),
         secrets: Secrets {
             user: entry.user.clone(),

@@ -51,6 +51,19 @@ fn each_broker_gets_the_weakest_offer_that_holds_what_was_asked() {
 }
 
 #[test]
+fn a_broker_may_be_asked_for_a_guarantee_of_its_own() {
+    let brokers = "brokers:\n  wire-log:\n  synced: {driver: wire-log, delivery: at-least-once, durability: fsync}\n";
+    let plan = planned(&format!("{brokers}{LOAD}rank_unequal: true\n"));
+    assert!(plan.is_unequal());
+    assert_eq!(plan.brokers[0].offer.durability.name(), "memory");
+    assert_eq!(plan.brokers[1].offer.durability.name(), "fsync");
+    assert_eq!(
+        plan.workload_of(&plan.brokers[1]).durability.name(),
+        "fsync"
+    );
+}
+
+#[test]
 fn a_guarantee_that_is_not_given_names_who_could() {
     let text = "brokers:\n  wire:\nworkload: {delivery: at-least-once, load: max}\n";
     assert_eq!(

@@ -252,7 +252,7 @@ fn task(
         acks: broker.offer.acks,
         order: broker.offer.order,
         window: broker.window,
-        workload: plan.workload.clone(),
+        workload: plan.workload_of(broker),
         phases: plan.phases,
     }
 }

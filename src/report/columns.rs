@@ -55,8 +55,11 @@ pub fn fields(row: &Row) -> Vec<(String, Field)> {
     let version = row.server_version.map_or(Field::Empty, Field::text);
     add("server_version", version);
     add("pattern", Field::text(pattern(workload.pattern)));
-    add("asked_delivery", Field::text(delivery(workload.delivery)));
-    let asked = durability(workload.durability);
+    add(
+        "asked_delivery",
+        Field::text(delivery(row.broker.asked.delivery)),
+    );
+    let asked = durability(row.broker.asked.durability);
     add("asked_durability", Field::text(asked));
     add("given_delivery", Field::text(delivery(offer.delivery)));
     let given = durability(offer.durability);

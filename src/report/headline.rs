@@ -12,11 +12,10 @@ use super::columns;
 /// `latency: 256 B · 5,000/s, open loop · 1 → 1 · at-least-once, disk · 5 trials of 20 s`.
 pub fn headline(results: &Results) -> String {
     let workload = &results.plan.workload;
-    let asked = format!(
-        "{}, {}",
-        columns::delivery(workload.delivery),
-        columns::durability(workload.durability)
-    );
+    let asked = match results.plan.is_unequal() {
+        true => "unequal guarantees".to_owned(),
+        false => guarantee(results),
+    };
     let parts = [
         size(&workload.message),
         load(workload),
@@ -26,6 +25,21 @@ pub fn headline(results: &Results) -> String {
     ];
     let scenario = printable(&results.manifest.scenario);
     format!("{scenario}: {}", parts.join(" · "))
+}
+
+/// What every broker was asked for.
+fn guarantee(results: &Results) -> String {
+    let of_plan = (
+        results.plan.workload.delivery,
+        results.plan.workload.durability,
+    );
+    let first = results.plan.brokers.first().map(|broker| broker.asked);
+    let (delivery, durability) = first.map_or(of_plan, |asked| (asked.delivery, asked.durability));
+    format!(
+        "{}, {}",
+        columns::delivery(delivery),
+        columns::durability(durability)
+    )
 }
 
 fn size(message: &Message) -> String {

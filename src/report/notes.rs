@@ -19,6 +19,7 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = vec![what(comparison)];
     notes.extend(legend(comparison));
     notes.extend(ahead(comparison));
+    notes.extend(unequal(comparison));
     notes.extend(more(comparison));
     for row in &comparison.rows {
         let note = &row.broker.offer.note;
@@ -31,6 +32,15 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
         }
     }
     notes
+}
+
+/// That brokers do not do the same work, where the scenario asked for that by name.
+fn unequal(comparison: &Comparison) -> Option<String> {
+    let results = comparison.rows.first()?.results;
+    results.plan.is_unequal().then(|| {
+        "brokers were asked for different guarantees (rank_unequal): what one gives more costs it time"
+            .to_owned()
+    })
 }
 
 /// Who gives more than was asked, by what is given.
@@ -276,7 +286,8 @@ fn observed(metric: Metric, observed: Observed) -> String {
 
 /// Of lost messages: whether the broker had taken responsibility for them.
 fn acknowledged(results: &Results, judged: &Judged, worst: &Judgement) -> String {
-    let asked = results.plan.workload.delivery != Delivery::AtMostOnce;
+    let broker = results.plan.brokers.get(worst.broker);
+    let asked = broker.is_some_and(|it| it.asked.delivery != Delivery::AtMostOnce);
     let lost = matches!(judged.threshold.metric, Metric::Count(Count::Lost));
     if !lost || judged.met || !asked {
         return String::new();

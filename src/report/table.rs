@@ -41,7 +41,11 @@ impl<'a> Comparison<'a> {
         let rows = by_broker(results);
         Comparison {
             figures: rows.iter().map(|row| figures(row, shape)).collect(),
-            ranked: results.plan.workload.delivery != Delivery::ExactlyOnce,
+            ranked: !results
+                .plan
+                .brokers
+                .iter()
+                .any(|broker| broker.asked.delivery == Delivery::ExactlyOnce),
             shape,
             rows,
         }
@@ -138,7 +142,7 @@ fn cell(row: &Row, figure: &Figure, wins: bool) -> Cell {
 pub fn gives(row: &Row) -> String {
     let offer = &row.broker.offer;
     let durability = columns::durability(offer.durability);
-    match offer.delivery > row.workload().delivery {
+    match offer.delivery > row.broker.asked.delivery || row.results.plan.is_unequal() {
         true => format!("{}, {durability}", columns::delivery(offer.delivery)),
         false => durability.to_owned(),
     }
@@ -147,7 +151,7 @@ pub fn gives(row: &Row) -> String {
 /// Whether a broker gives more than was asked, which costs it time that others do not spend.
 pub fn gives_more(row: &Row) -> bool {
     let given: (Delivery, Durability) = (row.broker.offer.delivery, row.broker.offer.durability);
-    given.0 > row.workload().delivery || given.1 > row.workload().durability
+    given.0 > row.broker.asked.delivery || given.1 > row.broker.asked.durability
 }
 
 /// What stands under a row.

@@ -236,7 +236,7 @@ fn a_failed_broker_keeps_its_reason_and_wins_nothing() {
 #[test]
 fn percentiles_among_lost_messages_are_lost_and_those_of_few_samples_a_dash() {
     let mut plan = sample::plan(&["nats", "redis-pubsub"], 1);
-    plan.workload.delivery = Delivery::AtMostOnce;
+    sample::ask(&mut plan, Delivery::AtMostOnce);
     let results = sample::run(plan, &[1e5, 2e5], |record, broker, _| {
         if broker == 1 {
             sample::lose(record, 2_000);
@@ -304,9 +304,30 @@ fn nobody_wins_where_the_printed_values_are_the_same() {
 }
 
 #[test]
+fn unequal_asks_are_said_wherever_they_are_compared() {
+    let mut plan = sample::plan(&["nats", "kafka"], 5);
+    plan.brokers[1].asked.durability = Durability::Fsync;
+    plan.brokers[1].offer.durability = Durability::Fsync;
+    let results = sample::run(plan, &[1e5, 2e5], |_, _, _| {});
+    let text = text(&results, Some(100));
+    assert!(text.contains(" · unequal guarantees · "), "{text}");
+    assert!(text.contains("at-least-once, fsync"), "{text}");
+    assert!(text.contains("asked for different guarantees"), "{text}");
+    let csv = render(Format::Csv, &results, &View::default());
+    assert!(
+        csv.contains("at-least-once,disk,at-least-once,disk"),
+        "{csv}"
+    );
+    assert!(
+        csv.contains("at-least-once,fsync,at-least-once,fsync"),
+        "{csv}"
+    );
+}
+
+#[test]
 fn kinds_of_exactly_once_are_not_ranked() {
     let mut plan = sample::plan(&["nats", "kafka"], 5);
-    plan.workload.delivery = Delivery::ExactlyOnce;
+    sample::ask(&mut plan, Delivery::ExactlyOnce);
     for broker in &mut plan.brokers {
         broker.offer.delivery = Delivery::ExactlyOnce;
         broker.offer.note = "a message-id window and a double acknowledgement".into();

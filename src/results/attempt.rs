@@ -79,8 +79,9 @@ impl Attempt {
     ///
     /// `attempt` counts from 1. The attempt stands until [`super::Results::add`] gets a later one.
     pub fn of(record: &Record, plan: &Plan, trial: &PlannedTrial, attempt: u32) -> Attempt {
-        let workload = &plan.workload;
-        let offer = plan.brokers.get(trial.broker).map(|broker| &broker.offer);
+        let broker = plan.brokers.get(trial.broker);
+        let workload = &broker.map_or_else(|| plan.workload.clone(), |it| plan.workload_of(it));
+        let offer = broker.map(|broker| &broker.offer);
         let acks = offer.is_some_and(|offer| offer.acks);
         let promise = Promise {
             delivery: offer.map_or(workload.delivery, |offer| offer.delivery),

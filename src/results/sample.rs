@@ -7,7 +7,7 @@ use crate::measure::host::Host;
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::record::{Audit, Rates, Record, Second};
 use crate::measure::resources::Usage;
-use crate::plan::{Connection, GivenOffer, Plan, PlannedBroker, PlannedTrial, Secrets};
+use crate::plan::{Asked, Connection, GivenOffer, Plan, PlannedBroker, PlannedTrial, Secrets};
 use crate::scenario::Disturbed;
 use crate::scenario::units::{Fraction, Rate, Size};
 use crate::scenario::workload::{
@@ -102,8 +102,20 @@ fn broker(label: &str) -> PlannedBroker {
         how: String::new(),
         ranked: true,
         max_rate: None,
+        asked: Asked {
+            delivery: Delivery::AtLeastOnce,
+            durability: Durability::Disk,
+        },
         tls: None,
         secrets: Secrets::default(),
+    }
+}
+
+/// Asks every broker for this delivery.
+pub fn ask(plan: &mut Plan, delivery: Delivery) {
+    plan.workload.delivery = delivery;
+    for broker in &mut plan.brokers {
+        broker.asked.delivery = delivery;
     }
 }
 

@@ -8,6 +8,7 @@ use super::secret::Secret;
 use super::source::Place;
 use super::tree::{Entry, Node, Value};
 use super::units::Rate;
+use super::workload::{Delivery, Durability, Workload};
 
 /// One broker of a scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,10 @@ pub struct BrokerEntry {
     pub managed: Option<Managed>,
     /// The server's program.
     pub binary: Option<String>,
+    /// What is asked of it instead of the workload's.
+    pub delivery: Option<Delivery>,
+    /// What is asked of it instead of the workload's.
+    pub durability: Option<Durability>,
     /// Everything else: options of the driver, not judged yet.
     pub options: Vec<BrokerOption>,
     /// Where the entry's name stands.
@@ -85,6 +90,8 @@ pub const COMMON_KEYS: &[&str] = &[
     "max_rate",
     "managed",
     "binary",
+    "delivery",
+    "durability",
 ];
 
 /// What stands under a key of `brokers`, or a name in its list.
@@ -124,6 +131,14 @@ pub fn read_all(brokers: &Node) -> Result<Vec<BrokerEntry>, Vec<Fault>> {
 }
 
 impl BrokerEntry {
+    /// What this broker is asked for: its own wish, or the workload's.
+    pub fn asked(&self, workload: &Workload) -> (Delivery, Durability) {
+        (
+            self.delivery.unwrap_or(workload.delivery),
+            self.durability.unwrap_or(workload.durability),
+        )
+    }
+
     /// An entry that says nothing but its name, which is its driver's too.
     pub fn named(name: &str, at: Place) -> Self {
         BrokerEntry {
@@ -139,6 +154,8 @@ impl BrokerEntry {
             max_rate: None,
             managed: None,
             binary: None,
+            delivery: None,
+            durability: None,
             options: Vec::new(),
             at,
         }
@@ -218,6 +235,8 @@ fn read_entry(entry: &Entry) -> Result<BrokerEntry, Fault> {
             nodes: managed.nodes.unwrap_or(1),
         }),
         binary: document.binary,
+        delivery: document.delivery,
+        durability: document.durability,
         options: options
             .into_iter()
             .map(|entry| BrokerOption {

@@ -36,7 +36,8 @@ pub struct Document {
     pub seed: Option<u64>,
     /// When a trial counts as disturbed by others on the machine.
     pub disturbed: Option<DisturbedDocument>,
-    /// Rank brokers although they give different guarantees.
+    /// Rank brokers although they are asked for different guarantees, with `delivery` or `durability`
+    /// of their own.
     pub rank_unequal: Option<bool>,
 }
 
@@ -92,6 +93,10 @@ pub struct BrokerDocument {
     pub managed: Option<ManagedDocument>,
     /// The server's program, instead of the one that is found.
     pub binary: Option<String>,
+    /// What must hold for this broker instead of `workload.delivery`; needs `rank_unequal: true`.
+    pub delivery: Option<Delivery>,
+    /// What must hold for this broker instead of `workload.durability`; needs `rank_unequal: true`.
+    pub durability: Option<Durability>,
 }
 
 /// Encryption of a connection.

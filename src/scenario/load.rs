@@ -293,6 +293,7 @@ impl Reading<'_> {
             thresholds,
             seed: document.seed,
             disturbed: resolved.disturbed,
+            rank_unequal: document.rank_unequal.unwrap_or(false),
             defaults: resolved.defaults,
             quick: Vec::new(),
             source: self.source.clone(),

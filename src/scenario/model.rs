@@ -35,6 +35,8 @@ pub struct Scenario {
     pub seed: Option<u64>,
     /// When a trial counts as disturbed.
     pub disturbed: Disturbed,
+    /// Whether brokers may be asked for different guarantees.
+    pub rank_unequal: bool,
     /// Every default that was filled in.
     pub defaults: Vec<FilledIn>,
     /// What `--quick` changed, a sentence each; empty without it.

@@ -163,7 +163,10 @@ fn settings_that_nothing_honours_yet_are_refused_by_name() {
         &of("load: max, transaction: {messages: 5}"),
         &["`transaction`"],
     );
-    refused(&format!("{SHORT}rank_unequal: true\n"), &["`rank_unequal`"]);
+    refused(
+        "brokers: {nats: , b: {driver: nats, durability: disk}}\nworkload: {load: max}\n",
+        &["another `durability`", "1:", "`rank_unequal: true`"],
+    );
     good("brokers: {nats: {managed: {nodes: 1}}}\nworkload: {load: max}\nrank_unequal: false\n");
 }
 

@@ -55,12 +55,6 @@ const OF_SCENARIO: &[OfScenario] = &[
         |d| d.workload.transaction.is_some(),
         "messages are sent one by one; `ack` says when consumers acknowledge",
     ),
-    (
-        "rank_unequal",
-        "rank_unequal",
-        |d| d.rank_unequal == Some(true),
-        "brokers of one run are all asked for the same guarantee",
-    ),
 ];
 
 const PATTERNS: &str = "patterns are queue, fan-out and backlog";

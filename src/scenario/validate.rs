@@ -76,6 +76,19 @@ fn brokers(scenario: &Scenario, findings: &mut Findings) {
                 "write `managed: {nodes: 1}` or leave it out",
             );
         }
+        let (asked, workload) = (broker.asked(&scenario.workload), &scenario.workload);
+        if asked != (workload.delivery, workload.durability) && !scenario.rank_unequal {
+            let key = match asked.0 == workload.delivery {
+                true => "durability",
+                false => "delivery",
+            };
+            findings.add(
+                &path(key),
+                format!("`{}` is asked for another `{key}` than the others", broker.label),
+                "brokers are compared like with like; to compare unlike ones, and to have that said in \
+                 every table, add `rank_unequal: true`",
+            );
+        }
         if broker.token.is_some() && (broker.user.is_some() || broker.password.is_some()) {
             findings.add(
                 &path("token"),
