@@ -75,6 +75,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         note: "",
     }],
     holds_backlog: false,
+    needs_consumers: &[],
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,

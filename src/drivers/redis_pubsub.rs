@@ -67,6 +67,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
                a subscriber that falls behind its output buffer is disconnected",
     }],
     holds_backlog: false,
+    needs_consumers: &[],
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,

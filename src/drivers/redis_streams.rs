@@ -191,6 +191,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ),
     ],
     holds_backlog: true,
+    needs_consumers: &[],
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,
