@@ -32,6 +32,8 @@ pub struct Descriptor {
     pub offers: &'static [Offer],
     /// Whether messages wait for consumers that are not there yet (a backlog can be preloaded).
     pub holds_backlog: bool,
+    /// Patterns in which nothing can be sent where nobody consumes.
+    pub needs_consumers: &'static [Pattern],
     /// Which entries of the common connection settings it honours, among
     /// `user`, `password`, `token`, `tls`.
     pub security: &'static [&'static str],

@@ -120,6 +120,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         offer(Delivery::ExactlyOnce, true),
     ],
     holds_backlog: true,
+    needs_consumers: &[],
     security: &[],
     needs_threads: false,
     ranked: false,

@@ -75,6 +75,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         note: "",
     }],
     holds_backlog: false,
+    needs_consumers: &[],
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,
@@ -391,9 +392,8 @@ async fn publish(
 ) -> Result<(), DriverError> {
     let Connection { client, watch, .. } = connection;
     let acks = outbox.acks();
-    let subjects: Vec<Subject> = (0..task.workload.destinations.max(1))
-        .map(|number| Subject::from(task.destination(number)))
-        .collect();
+    let names = task.destination_names().into_iter();
+    let subjects: Vec<Subject> = names.map(Subject::from).collect();
     let mut block = BytesMut::new();
     // Looked at only when the library makes us wait: when its queue is full or nothing is due.
     let mut lost = pin!(watch.lost());
@@ -453,8 +453,8 @@ impl AsyncConsumer for NatsConsumer {
         Box::pin(async move {
             let connection = Connection::open(&self.task, &self.notes).await?;
             let mut subscriptions = Vec::new();
-            for number in self.task.destinations_of(self.consumer) {
-                subscriptions.push(self.subscribe(&connection, number).await?);
+            for subject in self.task.destination_names_of(self.consumer) {
+                subscriptions.push(self.subscribe(&connection, subject).await?);
             }
             connection.round_trip().await?;
             inbox.ready();
@@ -474,9 +474,8 @@ impl NatsConsumer {
     async fn subscribe(
         &self,
         connection: &Connection,
-        number: u32,
+        subject: String,
     ) -> Result<Subscriber, DriverError> {
-        let subject = self.task.destination(number);
         let doing =
             DriverError::while_doing(format!("subscribe to {subject} at {}", connection.address));
         let workload = &self.task.workload;

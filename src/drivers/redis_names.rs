@@ -1,13 +1,8 @@
-//! What streams and consumer groups of a trial are called.
+//! What the consumer groups of a trial are called.
 
 use crate::engine::task::Task;
 
-/// The names of the streams.
-pub(super) fn streams(task: &Task) -> impl Iterator<Item = String> + '_ {
-    (0..task.workload.destinations.max(1)).map(|number| task.destination(number))
-}
-
-/// The names of the consumer groups: of this trial alone, as an existing stream may have others.
+/// The names: of this trial alone, as an existing stream may have others.
 pub(super) fn groups(task: &Task) -> impl Iterator<Item = String> + '_ {
     let workload = &task.workload;
     let count = if workload.consumers == 0 {

@@ -67,6 +67,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
                a subscriber that falls behind its output buffer is disconnected",
     }],
     holds_backlog: false,
+    needs_consumers: &[],
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,
@@ -155,9 +156,7 @@ impl AsyncPublisher for PubSubPublisher {
                 None => connect(&self.task, ANSWER_WITHIN).await?,
             };
             let task = self.task.as_ref();
-            let channels: Vec<String> = (0..task.workload.destinations.max(1))
-                .map(|number| task.destination(number))
-                .collect();
+            let channels = task.destination_names();
             let sending = Sending {
                 task,
                 batch: task.count("batch").unwrap_or(256) as usize,
@@ -187,11 +186,7 @@ impl AsyncConsumer for PubSubConsumer {
             let task = self.task.as_ref();
             let client = client(task)?;
             let (mut sink, mut messages) = in_time(task, client.get_async_pubsub()).await?.split();
-            let channels: Vec<String> = task
-                .destinations_of(self.consumer)
-                .into_iter()
-                .map(|number| task.destination(number))
-                .collect();
+            let channels = task.destination_names_of(self.consumer);
             // Returns when the server has confirmed every channel.
             in_time(task, sink.subscribe(channels)).await?;
             inbox.ready();

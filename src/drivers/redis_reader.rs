@@ -47,16 +47,16 @@ impl<'t> Reader<'t> {
         consumer: u32,
         connection: MultiplexedConnection,
     ) -> Reader<'t> {
-        let mine = task.destinations_of(consumer);
+        let streams = task.destination_names_of(consumer);
         Reader {
             task,
             connection,
             owed: Owed {
-                ids: vec![Vec::new(); mine.len()],
+                ids: vec![Vec::new(); streams.len()],
                 count: 0,
                 since: Instant::now(),
             },
-            streams: mine.into_iter().map(|n| task.destination(n)).collect(),
+            streams,
             group: group_name(task, group),
             name: format!("consumer-{consumer}"),
             no_ack: task.delivery == Delivery::AtMostOnce,

@@ -13,7 +13,7 @@ use super::descriptor::{
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, check_size, connect, failed,
 };
-use super::redis_names::{groups, streams};
+use super::redis_names::groups;
 use super::redis_reader::{BLOCK, Reader};
 use super::redis_upkeep::{backlog, facts_and_check, trim};
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
@@ -191,6 +191,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         ),
     ],
     holds_backlog: true,
+    needs_consumers: &[],
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,
@@ -241,7 +242,7 @@ async fn make_groups(
     } else {
         "0"
     };
-    for stream in streams(task) {
+    for stream in task.destination_names() {
         for group in groups(task) {
             let made: RedisResult<()> = cmd("XGROUP")
                 .arg("CREATE")
@@ -297,7 +298,7 @@ impl Session for StreamsSession {
             let task = self.task.as_ref();
             let mut connection = connect(task, ANSWER_WITHIN).await?;
             let mut pipeline = Pipeline::new();
-            for stream in streams(task) {
+            for stream in task.destination_names() {
                 if task.destination.is_none() {
                     pipeline.cmd("DEL").arg(&stream).ignore();
                     continue;
@@ -360,7 +361,7 @@ async fn publish(
     connection: &MultiplexedConnection,
     outbox: AsyncOutbox,
 ) -> Result<(), DriverError> {
-    let names: Vec<String> = streams(task).collect();
+    let names = task.destination_names();
     let by_length = task.text("trim") == Some("maxlen") && task.destination.is_none();
     let max_length = by_length.then(|| task.count("max_length").unwrap_or(1_000_000).to_string());
     let sending = Sending {

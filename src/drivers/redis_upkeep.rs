@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::DriverError;
 use super::redis::{ANSWER_WITHIN, address, connect, failed, info_line, setting};
-use super::redis_names::{groups, streams};
+use super::redis_names::groups;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability};
 
@@ -80,7 +80,7 @@ pub async fn trim(task: &Task) -> Result<(), DriverError> {
         return Ok(());
     }
     let mut connection = connect(task, ANSWER_WITHIN).await?;
-    let names: Vec<String> = streams(task).collect();
+    let names = task.destination_names();
     let groups: Vec<String> = groups(task).collect();
     let max_length = task.count("max_length").unwrap_or(1_000_000);
     let wrong = failed(task, "trim the streams");
@@ -150,7 +150,7 @@ pub async fn backlog(task: &Task) -> Result<u64, DriverError> {
     let wrong = failed(task, "ask how much waits");
     let mut connection = connect(task, ANSWER_WITHIN).await?;
     let mut waiting = 0;
-    for stream in streams(task) {
+    for stream in task.destination_names() {
         let mut pipeline = Pipeline::new();
         pipeline.cmd("XLEN").arg(&stream);
         if task.workload.consumers > 0 {

@@ -94,6 +94,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
         note: "at its high-water mark PUSH waits and XPUB drops",
     }],
     holds_backlog: false,
+    // PUSH waits for a peer, for ever; XPUB drops.
+    needs_consumers: &[Pattern::Queue],
     security: &[],
     needs_threads: true,
     ranked: true,
@@ -115,11 +117,6 @@ impl Driver for ZeroMq {
         Box::pin(async move {
             let places = Places::new(task)?;
             let fan_out = task.workload.pattern == Pattern::FanOut;
-            if task.workload.consumers == 0 && !fan_out {
-                // PUSH would wait for a peer, for ever.
-                let doing = DriverError::while_doing("send without consumers");
-                return Err(doing("ZeroMQ has no broker that could take the messages"));
-            }
             let bound = if fan_out {
                 places.bind_publishers()?
             } else {

@@ -163,7 +163,7 @@ impl Ledger {
     pub fn open(task: Task) -> Result<Arc<Ledger>, String> {
         let payload = Arc::new(Payload::new(&task.workload.message, task.seed)?);
         let workload = &task.workload;
-        let route = Route::new(workload, Arc::clone(&payload));
+        let route = Route::new(&task, Arc::clone(&payload));
         let by_receipts = task.window == WindowBy::Receipts;
         let groups = if workload.consumers == 0 {
             0

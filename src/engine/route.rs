@@ -3,64 +3,58 @@
 use std::sync::Arc;
 
 use super::payload::Payload;
-use super::task::Order;
-use crate::scenario::workload::Workload;
+use super::task::{Order, Task};
 
 /// The way from publisher and sequence to destination and lane.
 ///
-/// With at most as many destinations as publishers, each publisher has one; otherwise it goes round
-/// its own, by key where there are keys, so that a key stays in one place.
+/// A publisher goes round its destinations, by key where there are keys, so that a key stays in one
+/// place.
 #[derive(Clone, Debug)]
 pub struct Route {
-    publishers: u32,
-    destinations: u32,
+    /// By publisher: its destinations.
+    own: Arc<[Vec<u32>]>,
+    /// How many a publisher has at most.
+    most: u32,
     keys: u32,
     payload: Arc<Payload>,
 }
 
 impl Route {
-    pub(super) fn new(workload: &Workload, payload: Arc<Payload>) -> Route {
+    pub(super) fn new(task: &Task, payload: Arc<Payload>) -> Route {
+        // A backlog is preloaded by one publisher that the workload does not name.
+        let publishers = 0..task.workload.publishers.max(1);
+        let own: Arc<[Vec<u32>]> = publishers.map(|p| task.destinations_by(p)).collect();
         Route {
-            // A backlog is preloaded by one publisher that the workload does not name.
-            publishers: workload.publishers.max(1),
-            destinations: workload.destinations.max(1),
-            keys: workload.message.keys,
+            most: own.iter().map(Vec::len).max().unwrap_or(1) as u32,
+            own,
+            keys: task.workload.message.keys,
             payload,
         }
     }
 
     /// Publishers that there are, the one that preloads included.
     pub fn publishers(&self) -> u32 {
-        self.publishers
+        self.own.len() as u32
     }
 
-    /// How many destinations a publisher has.
-    fn of(&self, publisher: u16) -> u32 {
-        if self.destinations <= self.publishers {
-            1
-        } else {
-            (self.destinations - u32::from(publisher)).div_ceil(self.publishers)
+    /// Which of its destinations a publisher sends a message to.
+    #[inline]
+    fn turn(&self, publisher: u16, sequence: u64) -> usize {
+        let destinations = self.own[usize::from(publisher)].len();
+        if destinations == 1 {
+            return 0;
         }
-    }
-
-    fn turn(&self, publisher: u16, sequence: u64) -> u32 {
         let number = match self.payload.key(publisher, sequence) {
             Some(key) => u64::from(key),
             None => sequence,
         };
-        (number % u64::from(self.of(publisher))) as u32
+        (number % destinations as u64) as usize
     }
 
     /// The destination of one message.
     #[inline]
     pub fn destination(&self, publisher: u16, sequence: u64) -> u32 {
-        if self.destinations == 1 {
-            return 0;
-        }
-        if self.destinations <= self.publishers {
-            return u32::from(publisher) % self.destinations;
-        }
-        u32::from(publisher) + self.turn(publisher, sequence) * self.publishers
+        self.own[usize::from(publisher)][self.turn(publisher, sequence)]
     }
 
     /// Messages of one lane must keep their order among each other. Lanes of all publishers are
@@ -70,14 +64,10 @@ impl Route {
         let (lanes, lane) = match order {
             Order::PerKey if self.keys > 0 => {
                 let key = self.payload.key(publisher, sequence).unwrap_or(0);
-                (self.keys, key)
+                (self.keys, key as usize)
             }
-            _ if self.destinations <= self.publishers => return usize::from(publisher),
-            _ => (
-                self.destinations.div_ceil(self.publishers),
-                self.turn(publisher, sequence),
-            ),
+            _ => (self.most, self.turn(publisher, sequence)),
         };
-        usize::from(publisher) * lanes as usize + lane as usize
+        usize::from(publisher) * lanes as usize + lane
     }
 }

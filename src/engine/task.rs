@@ -106,6 +106,18 @@ impl Task {
         }
     }
 
+    /// The names of all destinations, by number.
+    pub fn destination_names(&self) -> Vec<String> {
+        let numbers = 0..self.workload.destinations.max(1);
+        numbers.map(|number| self.destination(number)).collect()
+    }
+
+    /// The names of those that a consumer of a group reads.
+    pub fn destination_names_of(&self, consumer: u32) -> Vec<String> {
+        let numbers = self.destinations_of(consumer).into_iter();
+        numbers.map(|number| self.destination(number)).collect()
+    }
+
     /// The destinations that a consumer of a group reads: with more destinations than consumers each
     /// reads several, with more consumers than destinations several share one.
     pub fn destinations_of(&self, consumer: u32) -> Vec<u32> {
@@ -119,8 +131,8 @@ impl Task {
         }
     }
 
-    /// The destinations that a publisher sends to, as [`super::route::Route`] does it: with at most as
-    /// many destinations as publishers one, otherwise several of its own.
+    /// The destinations that a publisher sends to: with at most as many destinations as publishers one,
+    /// otherwise several of its own.
     pub fn destinations_by(&self, publisher: u32) -> Vec<u32> {
         // A backlog is preloaded by one publisher that the workload does not name.
         let publishers = self.workload.publishers.max(1);

@@ -166,6 +166,15 @@ fn pattern(
         );
         return None;
     }
+    if workload.consumers == 0 && driver.needs_consumers.contains(&workload.pattern) {
+        let error = scenario.error(entry.at, format!("{} needs consumers", entry.label));
+        errors.push(
+            error
+                .label("without them nobody takes what is sent")
+                .help("take this broker out, or set `consumers: 1` or more"),
+        );
+        return None;
+    }
     let Some(spec) = spec else {
         let known: Vec<&str> = driver
             .patterns

@@ -165,6 +165,10 @@ fn what_a_driver_cannot_do_is_refused() {
             "cannot share one destination",
         ),
         (
+            "brokers: [pipe]\nworkload: {load: max, consumers: 0}\n",
+            "orders.yaml:1:11\n 1 │ brokers: [pipe]\n   │           ^^^^ without them nobody takes",
+        ),
+        (
             "brokers: [wire]\nworkload: {pattern: backlog}\nphases: {measure: 9}\n",
             "wire holds no backlog",
         ),
@@ -225,6 +229,7 @@ fn what_a_driver_cannot_do_is_refused() {
         assert!(error.contains(part), "`{part}` is missing in\n{error}");
     }
     planned("brokers: [pipe]\nworkload: {load: max, consumers: 3, destinations: 3}\n");
+    planned("brokers: [wire]\nworkload: {load: max, consumers: 0}\n");
     planned("brokers: [wire-log]\nworkload: {pattern: backlog}\nphases: {measure: 9}\n");
 }
 
