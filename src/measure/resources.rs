@@ -46,6 +46,16 @@ pub struct Parties {
     pub data: Vec<PathBuf>,
 }
 
+impl Parties {
+    /// Bytes that the data of the servers occupies.
+    fn on_disk(&self) -> u64 {
+        self.data
+            .iter()
+            .map(|folder| proc::disk_bytes(folder))
+            .sum()
+    }
+}
+
 /// Time of processors and memory between two readings. All times are in seconds of one processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -88,6 +98,9 @@ pub struct Usage {
     pub brokers_written_bytes: u64,
     /// Bytes that the brokers' data occupied on disk at the end; only read for a whole measured part.
     pub brokers_disk_bytes: u64,
+    /// By how much that grew (below zero: shrank) in the measured part; only read for a whole one.
+    #[serde(default)]
+    pub brokers_disk_grown_bytes: i64,
 }
 
 /// What took the CPU away.
@@ -131,6 +144,7 @@ impl Usage {
         self.brokers_rss_peak_bytes += other.brokers_rss_peak_bytes;
         self.brokers_written_bytes += other.brokers_written_bytes;
         self.brokers_disk_bytes += other.brokers_disk_bytes;
+        self.brokers_disk_grown_bytes += other.brokers_disk_grown_bytes;
     }
 
     /// Which share of all CPU time `seconds` of it are.
@@ -183,6 +197,7 @@ pub struct Sample {
 pub struct Watch {
     parties: Parties,
     began: Reading,
+    began_on_disk: u64,
     last: Reading,
 }
 
@@ -191,6 +206,7 @@ impl Watch {
     pub fn new(parties: Parties) -> Watch {
         let now = Reading::take(&parties);
         Watch {
+            began_on_disk: parties.on_disk(),
             parties,
             began: now.clone(),
             last: now,
@@ -202,6 +218,7 @@ impl Watch {
         for pid in &self.last.brokers {
             proc::reset_peak(*pid);
         }
+        self.began_on_disk = self.parties.on_disk();
         self.began = Reading::take(&self.parties);
         self.last = self.began.clone();
     }
@@ -216,9 +233,10 @@ impl Watch {
 
     /// What was used since the measured part began. Threads that are to be in it must still run.
     pub fn usage(&self) -> Usage {
-        let data = &self.parties.data;
+        let on_disk = self.parties.on_disk();
         Usage {
-            brokers_disk_bytes: data.iter().map(|folder| proc::disk_bytes(folder)).sum(),
+            brokers_disk_bytes: on_disk,
+            brokers_disk_grown_bytes: on_disk as i64 - self.began_on_disk as i64,
             ..Reading::take(&self.parties).since(&self.began)
         }
     }
@@ -333,6 +351,7 @@ impl Reading {
             brokers_rss_peak_bytes: self.brokers_memory.peak,
             brokers_written_bytes: self.brokers_written.saturating_sub(earlier.brokers_written),
             brokers_disk_bytes: 0,
+            brokers_disk_grown_bytes: 0,
         };
         let seen = usage.kernel_s + usage.own_s + usage.brokers_s + usage.ours_s + usage.foreign_s;
         usage.unseen_s = seconds_of(totals.busy) - seen;

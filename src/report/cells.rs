@@ -80,7 +80,8 @@ impl Figure {
 }
 
 /// The figures of a row, in the order of the columns.
-pub fn figures(row: &Row, shape: Shape) -> Vec<Figure> {
+/// `stores` says whether some broker of the run keeps messages on disk.
+pub fn figures(row: &Row, shape: Shape, stores: bool) -> Vec<Figure> {
     // At an offered rate every system that keeps up receives the same: the rest is noise, not merit.
     let best_rate = match shape {
         Shape::Latency(_) => Better::Neither,
@@ -145,6 +146,17 @@ pub fn figures(row: &Row, shape: Shape) -> Vec<Figure> {
             out.push(if publish_only { failed() } else { lost() });
             out.push(client());
             out.push(broker("broker CPU/msg"));
+            // Of an open loop it is in the exports: there the table is about time.
+            if stores {
+                // Who stores nothing has not stored it well.
+                let stored = row.cost.stored_per_byte.filter(|it| *it > 0.0);
+                out.push(Figure::of(
+                    "stored/sent",
+                    stored,
+                    Better::Lower,
+                    numbers::times,
+                ));
+            }
         }
         Shape::Drain => {
             out.push(received());

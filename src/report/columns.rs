@@ -133,6 +133,10 @@ pub fn fields(row: &Row) -> Vec<(String, Field)> {
     add("broker_rss_peak_bytes", Field::maybe(cost.broker_rss_peak));
     add("broker_disk_bytes", Field::maybe(cost.broker_disk));
     add("broker_written_bytes", Field::maybe(cost.broker_written));
+    add(
+        "stored_per_payload_byte",
+        Field::maybe(cost.stored_per_byte),
+    );
     out
 }
 

@@ -179,6 +179,8 @@ pub struct Cost {
     pub broker_disk: Option<f64>,
     /// What it wrote.
     pub broker_written: Option<f64>,
+    /// Bytes by which its data grew for each byte that was sent; `None` too where it shrank.
+    pub stored_per_byte: Option<f64>,
 }
 
 /// One row for each broker, in the order of the plan.
@@ -292,7 +294,7 @@ impl<'a> Row<'a> {
                 .filter_map(|kind| Some((kind, figures(&seen, kind)?)))
                 .collect(),
             instrument_limited,
-            cost: cost(&seen),
+            cost: cost(&seen, workload.message.mean_size()),
             total: Audit::default(),
         })
     }
@@ -373,7 +375,15 @@ fn figures(trials: &[&Attempt], kind: Kind) -> Option<Figures> {
     })
 }
 
-fn cost(trials: &[&Attempt]) -> Cost {
+/// By how many bytes a broker's data grew for each byte of message that was sent in the measured part.
+fn grown_per_byte(attempt: &Attempt, message_bytes: f64) -> Option<f64> {
+    let sent = attempt.audit.sent as f64 * message_bytes;
+    let grown = attempt.usage.brokers_disk_grown_bytes as f64;
+    let is_local = attempt.usage.brokers_rss_peak_bytes > 0;
+    (is_local && sent > 0.0 && grown >= 0.0).then(|| grown / sent)
+}
+
+fn cost(trials: &[&Attempt], message_bytes: f64) -> Cost {
     // What is zero was not read: nothing costs nothing.
     let middle = |figure: &dyn Fn(&Attempt) -> Option<f64>| {
         let read = trials.iter().filter_map(|a| figure(a));
@@ -399,5 +409,10 @@ fn cost(trials: &[&Attempt]) -> Cost {
         broker_rss_peak: middle(&|a| Some(a.usage.brokers_rss_peak_bytes as f64)),
         broker_disk: stored(|a| a.usage.brokers_disk_bytes),
         broker_written: stored(|a| a.usage.brokers_written_bytes),
+        stored_per_byte: median(
+            trials
+                .iter()
+                .filter_map(|a| grown_per_byte(a, message_bytes)),
+        ),
     }
 }

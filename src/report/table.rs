@@ -39,8 +39,9 @@ impl<'a> Comparison<'a> {
     pub fn of(results: &'a Results) -> Comparison<'a> {
         let shape = Shape::of(&results.plan.workload);
         let rows = by_broker(results);
+        let stores = rows.iter().any(|row| row.cost.stored_per_byte > Some(0.0));
         Comparison {
-            figures: rows.iter().map(|row| figures(row, shape)).collect(),
+            figures: rows.iter().map(|row| figures(row, shape, stores)).collect(),
             ranked: !results
                 .plan
                 .brokers

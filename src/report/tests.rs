@@ -343,7 +343,7 @@ fn kinds_of_exactly_once_are_not_ranked() {
 fn contract(scope: &str) -> Vec<String> {
     let before = "schema_version, scenario, broker, driver, server_version, pattern, asked_delivery, asked_durability, given_delivery, given_durability, size_bytes, publishers, consumers, groups, destinations, in_flight, load_kind, load_step, target_per_s";
     let between = "verdict, verdict_reason, bound_by, offered_per_s, sent_per_s, received_per_s, bytes_per_s, capacity_low_per_s, capacity_high_per_s, intended, unsent, sent, acked, failed, unresolved, expected, received, lost, lost_acked, censored, duplicated, redelivered, out_of_order, unexpected, corrupted";
-    let after = "client_cpu_us_per_message, publish_cpu_us_per_message, consume_cpu_us_per_message, client_rss_peak_bytes, broker_cpu_us_per_message, broker_rss_peak_bytes, broker_disk_bytes, broker_written_bytes";
+    let after = "client_cpu_us_per_message, publish_cpu_us_per_message, consume_cpu_us_per_message, client_rss_peak_bytes, broker_cpu_us_per_message, broker_rss_peak_bytes, broker_disk_bytes, broker_written_bytes, stored_per_payload_byte";
     let latencies = [
         "end_to_end",
         "publish",

@@ -196,6 +196,7 @@ pub fn record(median: f64) -> Record {
             brokers_rss_peak_bytes: 30 << 20,
             brokers_written_bytes: 28 << 20,
             brokers_disk_bytes: 27 << 20,
+            brokers_disk_grown_bytes: 26 << 20,
             ..Usage::default()
         },
         ..Record::default()
