@@ -1,0 +1,235 @@
+//! What measuring adds: `cargo bench --bench bare -- [latency|throughput] [SYSTEM…] [ROUNDS]`.
+//!
+//! A *bare* loop (the same client crate and settings, and nothing else: no header, no audit, no histogram,
+//! no second process) and mqbench take turns on one server; printed are the medians over the rounds and what
+//! they are to each other. *latency* paces both alike at 1,000 messages of 256 bytes a second; *throughput*
+//! sends as fast as the same window allows, 100 bytes and 1 KiB, and counts the CPU of the client too.
+
+mod load;
+mod nats;
+mod redis;
+mod zeromq;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use load::{Load, Sink, Source};
+use mqbench::drivers;
+use mqbench::drivers::descriptor::Side;
+use mqbench::processes::reaper::Reaper;
+use mqbench::servers::{self, Instance, Keeper, Order};
+
+/// A system's client in a plain loop.
+pub trait Bare: Sync {
+    /// The driver that it stands beside.
+    fn driver(&self) -> &'static str;
+
+    /// What mqbench is asked for, so that both do the same: `at-least-once`, `disk`.
+    fn guarantee(&self) -> (&'static str, &'static str) {
+        ("at-most-once", "memory")
+    }
+
+    /// Whether publishers wait for acknowledgements.
+    fn acks(&self) -> bool {
+        false
+    }
+
+    /// Options of the driver, as a scenario writes them: `linger: 0ms, `.
+    fn options(&self, _load: &Load) -> &'static str {
+        ""
+    }
+
+    /// Subscribes at `url`, says through `ready` where publishers find it (the same `url`, if there is a
+    /// server), and hands over what it gets until the sink has enough.
+    fn consume(&self, url: &str, ready: &mpsc::Sender<String>, sink: &mut Sink);
+
+    /// Sends what the source gives until it ends, and waits until all of it is on its way (with
+    /// acknowledgements: until all are there). The window on acknowledgements is its own.
+    fn publish(&self, url: &str, source: Source);
+}
+
+static SYSTEMS: &[&dyn Bare] = &[
+    &nats::Nats,
+    &redis::PubSub,
+    &redis::Streams,
+    &zeromq::ZeroMq,
+];
+
+fn main() {
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
+    let has = |word: &str| args.iter().any(|arg| arg == word);
+    let rounds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(5);
+    let named = |system: &&dyn Bare| has(system.driver());
+    let some_named = SYSTEMS.iter().any(|system| has(system.driver()));
+    let chosen: Vec<&'static dyn Bare> = SYSTEMS
+        .iter()
+        .copied()
+        .filter(|system| !some_named || named(system))
+        .collect();
+    let both = !has("latency") && !has("throughput");
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_mqbench"));
+    let reaper: Arc<dyn Keeper> = Arc::new(Reaper::start_from(program).expect("a reaper"));
+    if both || has("latency") {
+        latency(&chosen, rounds, &reaper);
+    }
+    if both || has("throughput") {
+        throughput(&chosen, rounds, &reaper);
+    }
+}
+
+fn latency(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>) {
+    println!(
+        "{:<15} {:>10} {:>10} {:>7}   end-to-end p50 in µs, {}/s, {} B, {rounds} rounds",
+        "system",
+        "bare",
+        "mqbench",
+        "ratio",
+        load::RATE,
+        load::PACED_SIZE
+    );
+    for system in chosen {
+        let server = serve(*system, reaper);
+        let url = address(server.as_ref());
+        let (mut bare, mut measured) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let load = Load::paced(system.acks());
+            bare.push(round(*system, &url, &load).p50_us());
+            let row = mqbench(*system, &url, &load);
+            measured.push(row["end_to_end_p50_us"]);
+        }
+        let (bare, measured) = (median(&mut bare), median(&mut measured));
+        let ratio = measured / bare;
+        let name = system.driver();
+        println!("{name:<15} {bare:>10.1} {measured:>10.1} {ratio:>7.3}");
+    }
+}
+
+fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>) {
+    println!(
+        "{:<15} {:>6} {:>10} {:>10} {:>7} {:>9} {:>9} {:>9}   {rounds} rounds",
+        "system", "bytes", "bare/s", "mqbench/s", "ratio", "bare CPU", "CPU", "more"
+    );
+    for system in chosen {
+        let server = serve(*system, reaper);
+        let url = address(server.as_ref());
+        for size in [100, 1024] {
+            let (mut bare, mut measured) = (Vec::new(), Vec::new());
+            let (mut bare_cpu, mut cpu) = (Vec::new(), Vec::new());
+            for _ in 0..rounds {
+                let load = Load::flood(size, system.acks());
+                let seen = round(*system, &url, &load);
+                bare.push(seen.per_second());
+                bare_cpu.push(seen.cpu_ns());
+                let row = mqbench(*system, &url, &load);
+                measured.push(row["received_per_s"]);
+                cpu.push(row["client_cpu_us_per_message"] * 1000.0);
+            }
+            let (bare, measured) = (median(&mut bare), median(&mut measured));
+            let (bare_cpu, cpu) = (median(&mut bare_cpu), median(&mut cpu));
+            println!(
+                "{:<15} {size:>6} {bare:>10.0} {measured:>10.0} {:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
+                system.driver(),
+                measured / bare,
+                cpu - bare_cpu
+            );
+        }
+    }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A server set as the guarantee needs it; `None` where the system has none.
+fn serve(system: &dyn Bare, reaper: &Arc<dyn Keeper>) -> Option<Instance> {
+    let driver = drivers::find(system.driver()).expect("a driver");
+    let descriptor = driver.descriptor();
+    let (delivery, durability) = system.guarantee();
+    let offer = descriptor
+        .offers
+        .iter()
+        .find(|offer| (offer.delivery.name(), offer.durability.name()) == (delivery, durability))
+        .expect("an offer of exactly this");
+    let settings = offer.settings.iter().filter(|s| s.side == Side::Server);
+    let order = Order {
+        server: servers::named(descriptor.server?).expect("a known server"),
+        program: None,
+        config: settings
+            .map(|s| (s.key.to_owned(), s.value.to_owned()))
+            .collect(),
+        within: std::env::temp_dir(),
+    };
+    match Instance::start(&order, reaper) {
+        Ok(instance) => Some(instance),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn address(server: Option<&Instance>) -> String {
+    server.map_or(String::new(), |server| server.record().url.clone())
+}
+
+/// One round of the bare loop: publisher and consumer on a thread each.
+fn round(system: &'static dyn Bare, url: &str, load: &Load) -> Sink {
+    let (tell, ready) = mpsc::channel();
+    let (source, mut sink) = load.ends();
+    let consumer = thread::spawn({
+        let url = url.to_owned();
+        move || {
+            system.consume(&url, &tell, &mut sink);
+            sink
+        }
+    });
+    let found = ready.recv().expect("the consumer is ready");
+    let publisher = thread::spawn(move || system.publish(&found, source));
+    publisher.join().expect("the publisher ends");
+    consumer.join().expect("the consumer ends")
+}
+
+/// mqbench itself, as a user runs it: its summary by column.
+fn mqbench(system: &dyn Bare, url: &str, load: &Load) -> BTreeMap<String, f64> {
+    let name = system.driver();
+    let (delivery, durability) = system.guarantee();
+    let url = match url {
+        "" => String::new(),
+        url => format!("url: \"{url}\""),
+    };
+    let text = format!(
+        "name: bare\nbrokers:\n  {name}: {{{}{url}}}\n\
+         workload:\n  delivery: {delivery}\n  durability: {durability}\n{}trials: 1\ndisturbed: {{repeats: 0}}\n",
+        system.options(load),
+        load.scenario()
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario = folder.path().join("bare.yaml");
+    std::fs::write(&scenario, &text).expect("a scenario");
+    let run = Command::new(env!("CARGO_BIN_EXE_mqbench"))
+        .args(["run", "--quiet", "--format", "csv", "--out"])
+        .arg(folder.path())
+        .arg(&scenario)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("mqbench runs");
+    assert!(run.status.success(), "{text}");
+    let mut table = csv::Reader::from_reader(run.stdout.as_slice());
+    let names = table.headers().expect("a head").clone();
+    let row = table.records().next().expect("a row").expect("a row");
+    let number = |(name, value): (&str, &str)| Some((name.to_owned(), value.parse().ok()?));
+    names.iter().zip(row.iter()).filter_map(number).collect()
+}
+
+/// Runs a future on this thread.
+pub fn on_thread<T>(body: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(body)
+}
