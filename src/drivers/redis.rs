@@ -1,24 +1,21 @@
-//! What the Redis drivers share: connections, the words of an error, and publishing in pipelines.
+//! What the Redis drivers share: the words of an error, and publishing in pipelines.
 
 use std::io::Write as _;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::StreamExt;
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, LocalBoxFuture, select};
 use futures_util::stream::FuturesUnordered;
 use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisResult,
-    RedisWrite, ToRedisArgs, Value, cmd,
-};
-use tokio::time::timeout;
+use redis::{Cmd, Pipeline, RedisError, RedisResult, RedisWrite, ToRedisArgs, Value, cmd};
 
-use super::DriverError;
 use super::descriptor::{OptionKind, OptionSpec};
-use super::target::{CONNECT_TIMEOUT, shown, url};
+use super::redis_connection::{address, connect};
+use super::tls;
+use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::outbox::Message;
 use crate::engine::pacing::AsyncOutbox;
@@ -26,8 +23,6 @@ use crate::engine::task::Task;
 
 /// The client of both drivers.
 pub const CLIENT: &str = "redis 1.8";
-/// URL schemes that the client takes without further features.
-pub const SCHEMES: &[&str] = &["redis", "valkey", "redis+unix", "unix"];
 /// A server that answers nothing for so long is called gone.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -39,69 +34,6 @@ pub const PIPELINES: OptionSpec = OptionSpec {
     default: Some("4"),
     about: "Pipelines that a publisher has under way before it waits for the answer to one.",
 };
-
-/// Where a server is and how to log in.
-pub fn client(task: &Task) -> Result<Client, DriverError> {
-    let url = url(task)?;
-    let doing = format!("understand the address {}", shown(url));
-    let wrong = |error: RedisError| DriverError {
-        doing: doing.clone(),
-        cause: reason(&error),
-    };
-    let info = url.into_connection_info().map_err(wrong)?;
-    let mut login = info.redis_settings().clone();
-    if let Some(user) = &task.user {
-        login = login.set_username(user);
-    }
-    // A token is a password without a name.
-    if let Some(password) = task.password.as_ref().or(task.token.as_ref()) {
-        login = login.set_password(password);
-    }
-    let info = info
-        .set_redis_settings(login)
-        // One write is one batch: there is nothing that the kernel should wait for.
-        .set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    Client::open(info).map_err(wrong)
-}
-
-/// A connection that gives up on an answer after `answer_within`.
-pub async fn connect(
-    task: &Task,
-    answer_within: Duration,
-) -> Result<MultiplexedConnection, DriverError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(answer_within));
-    let client = client(task)?;
-    in_time(
-        task,
-        client.get_multiplexed_async_connection_with_config(&config),
-    )
-    .await
-}
-
-/// Waits for a connection no longer than is reasonable.
-pub async fn in_time<T>(
-    task: &Task,
-    connecting: impl Future<Output = RedisResult<T>>,
-) -> Result<T, DriverError> {
-    let failed = |cause: String| DriverError {
-        doing: format!("connect to {}", address(task)),
-        cause,
-    };
-    match timeout(CONNECT_TIMEOUT, connecting).await {
-        Ok(connected) => connected.map_err(|error| failed(reason(&error))),
-        Err(_) => Err(failed(format!(
-            "no answer within {} s",
-            CONNECT_TIMEOUT.as_secs()
-        ))),
-    }
-}
-
-/// The address as messages show it.
-pub fn address(task: &Task) -> String {
-    task.url.as_deref().map(shown).unwrap_or_default()
-}
 
 /// For `map_err`: what was attempted, at which server.
 pub fn failed(task: &Task, doing: &str) -> impl Fn(RedisError) -> DriverError {
@@ -128,7 +60,7 @@ pub fn reason(error: &RedisError) -> String {
         // Behind the dash stands the name of the library's type.
         (None, None) => {
             let text = error.to_string();
-            text.split(" - ").next().unwrap_or(&text).to_owned()
+            tls::explain(text.split(" - ").next().unwrap_or(&text))
         }
     }
 }
@@ -186,19 +118,86 @@ struct Batch {
     tokens: Vec<Token>,
 }
 
+/// What one of the drivers sends: its names and settings are worked out before the load starts.
+pub trait Commands: Send {
+    /// The command that carries a message.
+    fn command(&self, message: &Message<'_>) -> Cmd;
+
+    /// What else must be looked after while messages are sent.
+    fn upkeep<'t>(&self, _task: &'t Task) -> LocalBoxFuture<'t, Result<(), DriverError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// A publisher of either driver.
+pub struct RedisPublisher<C> {
+    task: Arc<Task>,
+    commands: C,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl<C: Commands> RedisPublisher<C> {
+    pub fn new(task: &Arc<Task>, commands: C) -> Self {
+        RedisPublisher {
+            task: Arc::clone(task),
+            commands,
+            connection: None,
+        }
+    }
+}
+
+impl<C: Commands> AsyncPublisher for RedisPublisher<C> {
+    fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            self.connection = Some(connect(&self.task, ANSWER_WITHIN).await?);
+            Ok(())
+        })
+    }
+
+    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            let connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => connect(&self.task, ANSWER_WITHIN).await?,
+            };
+            let task = self.task.as_ref();
+            let sending = Sending {
+                task,
+                batch: task.count("batch").unwrap_or(64) as usize,
+                pipelines: task.count("pipelines").unwrap_or(4) as usize,
+            };
+            let command = |message: &Message<'_>| self.commands.command(message);
+            let sending = pin!(sending.run(&connection, outbox, command));
+            beside(sending, self.commands.upkeep(task)).await
+        })
+    }
+}
+
+/// Runs work and upkeep; ends with the work, or with what went wrong in the upkeep.
+pub async fn beside(
+    work: impl Future<Output = Result<(), DriverError>> + Unpin,
+    upkeep: impl Future<Output = Result<(), DriverError>> + Unpin,
+) -> Result<(), DriverError> {
+    match select(work, upkeep).await {
+        Either::Left((done, _)) => done,
+        Either::Right((Err(error), _)) => Err(error),
+        Either::Right((Ok(()), work)) => work.await,
+    }
+}
+
 /// How a publisher sends.
-pub struct Sending<'t> {
-    pub task: &'t Task,
+struct Sending<'t> {
+    task: &'t Task,
     /// Messages of one pipeline at most.
-    pub batch: usize,
+    batch: usize,
     /// Pipelines under way at most.
-    pub pipelines: usize,
+    pipelines: usize,
 }
 
 impl Sending<'_> {
     /// Sends until the outbox has no more and everything is answered. All that is due goes out in one
     /// pipeline; while some are under way, what becomes due is collected for the next.
-    pub async fn run(
+    async fn run(
         &self,
         connection: &MultiplexedConnection,
         mut outbox: AsyncOutbox,
@@ -290,6 +289,34 @@ impl Sending<'_> {
             }
         }
         None
+    }
+}
+
+/// A publisher's connection: made before the load starts.
+pub struct Connected {
+    task: Arc<Task>,
+    connection: Option<MultiplexedConnection>,
+}
+
+impl Connected {
+    pub fn new(task: &Arc<Task>) -> Connected {
+        Connected {
+            task: Arc::clone(task),
+            connection: None,
+        }
+    }
+
+    pub async fn connect(&mut self) -> Result<(), DriverError> {
+        self.connection = Some(connect(&self.task, ANSWER_WITHIN).await?);
+        Ok(())
+    }
+
+    /// Takes it, or makes one where nobody has.
+    pub async fn take(&mut self) -> Result<MultiplexedConnection, DriverError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => connect(&self.task, ANSWER_WITHIN).await,
+        }
     }
 }
 

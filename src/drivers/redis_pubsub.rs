@@ -7,21 +7,21 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
-use redis::aio::MultiplexedConnection;
+use futures_util::{StreamExt, TryFutureExt};
 use redis::{Cmd, cmd};
 
 use super::descriptor::{
     Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
 };
 use super::redis::{
-    ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, address, check_size, client, connect,
-    failed, in_time, info_line, setting,
+    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed,
+    info_line, reason, setting,
 };
-use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
+use super::redis_connection::{SCHEMES, SECURITY, address, connect, in_time, subscriber};
+use super::{AsyncConsumer, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
-use crate::engine::pacing::AsyncOutbox;
+use crate::engine::outbox::Message;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
@@ -68,7 +68,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     }],
     holds_backlog: false,
     needs_consumers: &[],
-    security: &["user", "password", "token"],
+    security: SECURITY,
     needs_threads: false,
     ranked: true,
 };
@@ -122,10 +122,11 @@ impl Session for PubSubSession {
     }
 
     fn publisher(&self, _publisher: u32) -> Publisher {
-        Publisher::Async(Box::new(PubSubPublisher {
-            task: Arc::clone(&self.task),
-            connection: None,
-        }))
+        let task = &self.task;
+        let channels =
+            (0..task.workload.destinations.max(1)).map(|number| task.destination(number));
+        let publish = Publish(channels.collect());
+        Publisher::Async(Box::new(RedisPublisher::new(task, publish)))
     }
 
     fn consumer(&self, _group: u32, consumer: u32) -> Consumer {
@@ -136,42 +137,16 @@ impl Session for PubSubSession {
     }
 }
 
-struct PubSubPublisher {
-    task: Arc<Task>,
-    connection: Option<MultiplexedConnection>,
-}
+/// The channels, by destination.
+struct Publish(Vec<String>);
 
-impl AsyncPublisher for PubSubPublisher {
-    fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            self.connection = Some(connect(&self.task, ANSWER_WITHIN).await?);
-            Ok(())
-        })
-    }
-
-    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => connect(&self.task, ANSWER_WITHIN).await?,
-            };
-            let task = self.task.as_ref();
-            let channels = task.destination_names();
-            let sending = Sending {
-                task,
-                batch: task.count("batch").unwrap_or(256) as usize,
-                pipelines: task.count("pipelines").unwrap_or(4) as usize,
-            };
-            sending
-                .run(&connection, outbox, |message| {
-                    let channel = &channels[message.destination as usize];
-                    let room = "PUBLISH".len() + channel.len() + message.len();
-                    let mut publish = Cmd::with_capacity(3, room);
-                    publish.arg("PUBLISH").arg(channel).arg(Body(message));
-                    publish
-                })
-                .await
-        })
+impl Commands for Publish {
+    fn command(&self, message: &Message<'_>) -> Cmd {
+        let channel = &self.0[message.destination as usize];
+        let room = "PUBLISH".len() + channel.len() + message.len();
+        let mut publish = Cmd::with_capacity(3, room);
+        publish.arg("PUBLISH").arg(channel).arg(Body(message));
+        publish
     }
 }
 
@@ -184,11 +159,11 @@ impl AsyncConsumer for PubSubConsumer {
     fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
             let task = self.task.as_ref();
-            let client = client(task)?;
-            let (mut sink, mut messages) = in_time(task, client.get_async_pubsub()).await?.split();
+            let (mut sink, mut messages) = subscriber(task).await?.split();
             let channels = task.destination_names_of(self.consumer);
             // Returns when the server has confirmed every channel.
-            in_time(task, sink.subscribe(channels)).await?;
+            let subscribed = sink.subscribe(channels);
+            in_time(task, subscribed.map_err(|error| reason(&error))).await?;
             inbox.ready();
             while let Some(message) = messages.next().await {
                 inbox.received(message.get_payload_bytes());

@@ -9,7 +9,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value, cmd};
 
 use super::DriverError;
-use super::redis::{address, reason};
+use super::redis::reason;
+use super::redis_connection::address;
 use super::redis_names::group_name;
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;

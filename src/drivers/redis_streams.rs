@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, cmd};
 
@@ -11,14 +11,15 @@ use super::descriptor::{
     Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
 };
 use super::redis::{
-    ANSWER_WITHIN, Body, CLIENT, PIPELINES, SCHEMES, Sending, check_size, connect, failed,
+    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, beside, check_size, failed,
 };
+use super::redis_connection::{SCHEMES, SECURITY, connect};
 use super::redis_names::groups;
 use super::redis_reader::{BLOCK, Reader};
 use super::redis_upkeep::{backlog, facts_and_check, trim};
-use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
+use super::{AsyncConsumer, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
-use crate::engine::pacing::AsyncOutbox;
+use crate::engine::outbox::Message;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
@@ -192,7 +193,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     needs_consumers: &[],
-    security: &["user", "password", "token"],
+    security: SECURITY,
     needs_threads: false,
     ranked: true,
 };
@@ -274,11 +275,8 @@ impl Session for StreamsSession {
     }
 
     fn publisher(&self, publisher: u32) -> Publisher {
-        Publisher::Async(Box::new(StreamsPublisher {
-            task: Arc::clone(&self.task),
-            publisher,
-            connection: None,
-        }))
+        let add = Add::of(&self.task, publisher);
+        Publisher::Async(Box::new(RedisPublisher::new(&self.task, add)))
     }
 
     fn consumer(&self, group: u32, consumer: u32) -> Consumer {
@@ -314,73 +312,44 @@ impl Session for StreamsSession {
     }
 }
 
-struct StreamsPublisher {
-    task: Arc<Task>,
-    publisher: u32,
-    connection: Option<MultiplexedConnection>,
+/// How entries are added.
+struct Add {
+    /// By destination.
+    streams: Vec<String>,
+    /// Where streams are trimmed as they grow.
+    max_length: Option<String>,
+    /// Where nobody consumes, a publisher looks after the length of the streams.
+    trims: bool,
 }
 
-impl AsyncPublisher for StreamsPublisher {
-    fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            self.connection = Some(connect(&self.task, ANSWER_WITHIN).await?);
-            Ok(())
-        })
-    }
-
-    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => connect(&self.task, ANSWER_WITHIN).await?,
-            };
-            let publishing = pin!(publish(&self.task, &connection, outbox));
-            // Where nobody consumes, a publisher looks after the length of the streams.
-            if self.publisher > 0 || self.task.workload.consumers > 0 {
-                return publishing.await;
-            }
-            beside(publishing, pin!(trim(&self.task))).await
-        })
+impl Add {
+    fn of(task: &Task, publisher: u32) -> Add {
+        let by_length = task.text("trim") == Some("maxlen") && task.destination.is_none();
+        let max_length = || task.count("max_length").unwrap_or(1_000_000).to_string();
+        Add {
+            streams: task.destination_names(),
+            max_length: by_length.then(max_length),
+            trims: publisher == 0 && task.workload.consumers == 0,
+        }
     }
 }
 
-/// Runs work and upkeep; ends with the work, or with what went wrong in the upkeep.
-async fn beside(
-    work: impl Future<Output = Result<(), DriverError>> + Unpin,
-    upkeep: impl Future<Output = Result<(), DriverError>> + Unpin,
-) -> Result<(), DriverError> {
-    match select(work, upkeep).await {
-        Either::Left((done, _)) => done,
-        Either::Right((Err(error), _)) => Err(error),
-        Either::Right((Ok(()), work)) => work.await,
+impl Commands for Add {
+    fn command(&self, message: &Message<'_>) -> Cmd {
+        let stream = &self.streams[message.destination as usize];
+        let mut add = Cmd::with_capacity(8, stream.len() + message.len() + 32);
+        add.arg("XADD").arg(stream);
+        if let Some(length) = &self.max_length {
+            add.arg("MAXLEN").arg("~").arg(length);
+        }
+        add.arg("*").arg(FIELD).arg(Body(message));
+        add
     }
-}
 
-async fn publish(
-    task: &Task,
-    connection: &MultiplexedConnection,
-    outbox: AsyncOutbox,
-) -> Result<(), DriverError> {
-    let names = task.destination_names();
-    let by_length = task.text("trim") == Some("maxlen") && task.destination.is_none();
-    let max_length = by_length.then(|| task.count("max_length").unwrap_or(1_000_000).to_string());
-    let sending = Sending {
-        task,
-        batch: task.count("batch").unwrap_or(64) as usize,
-        pipelines: task.count("pipelines").unwrap_or(4) as usize,
-    };
-    sending
-        .run(connection, outbox, |message| {
-            let stream = &names[message.destination as usize];
-            let mut add = Cmd::with_capacity(8, stream.len() + message.len() + 32);
-            add.arg("XADD").arg(stream);
-            if let Some(length) = &max_length {
-                add.arg("MAXLEN").arg("~").arg(length);
-            }
-            add.arg("*").arg(FIELD).arg(Body(message));
-            add
-        })
-        .await
+    fn upkeep<'t>(&self, task: &'t Task) -> LocalBoxFuture<'t, Result<(), DriverError>> {
+        let trims = self.trims;
+        Box::pin(async move { if trims { trim(task).await } else { Ok(()) } })
+    }
 }
 
 struct StreamsConsumer {

@@ -8,7 +8,8 @@ use redis::{Pipeline, RedisResult, Value, cmd};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::DriverError;
-use super::redis::{ANSWER_WITHIN, address, connect, failed, info_line, setting};
+use super::redis::{ANSWER_WITHIN, failed, info_line, setting};
+use super::redis_connection::{address, connect};
 use super::redis_names::groups;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability};

@@ -2,16 +2,28 @@
 //! went wrong with them in the user's words.
 
 use std::fs;
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::DriverError;
+use super::target::CONNECT_TIMEOUT;
+use crate::engine::task::Task;
 use crate::scenario::brokers::Tls;
+
+/// A server that does not like the client's certificate has said so by then.
+const OBJECTS_WITHIN: Duration = Duration::from_millis(300);
 
 /// The configuration of a client that takes one made by rustls.
 ///
@@ -29,14 +41,90 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
     } else {
-        builder.with_root_certificates(authorities(tls)?)
+        let trusted = match &tls.ca {
+            Some(file) => Arc::new(
+                authorities(file).map_err(DriverError::while_doing(format!("trust {file}")))?,
+            ),
+            None => of_the_system(),
+        };
+        builder.with_root_certificates(trusted)
     };
-    match identity(tls)? {
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(DriverError::while_doing("use the client's certificate")),
-        None => Ok(builder.with_no_client_auth()),
+    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let doing = |file: &str| DriverError::while_doing::<String>(format!("use {file}"));
+    let chain = certificates(cert).map_err(doing(cert))?;
+    let private = private_key(key).map_err(doing(key))?;
+    builder
+        .with_client_auth_cert(chain, private)
+        .map_err(|_| doing(key)(format!("it is not the key of the certificate in {cert}")))
+}
+
+/// How connections are encrypted: as the task says, or with the authorities of the system where the
+/// address begins with one of these schemes; `None` where they are in the clear.
+pub fn wanted(task: &Task, schemes: &[&str]) -> Option<Tls> {
+    let asks = |url: &str| {
+        let mut parts = url.split(',');
+        parts.any(|part| {
+            part.split_once("://")
+                .is_some_and(|(s, _)| schemes.contains(&s))
+        })
+    };
+    let by_address = || task.url.as_deref().is_some_and(asks).then(Tls::default);
+    task.tls.clone().or_else(by_address)
+}
+
+/// An encrypted connection to a server that begins with the handshake.
+///
+/// # Errors
+/// What was wrong, in the user's words.
+pub async fn handshake(host: &str, port: u16, tls: &Tls) -> Result<TlsStream<TcpStream>, String> {
+    let config = client_config(tls).map_err(|error| error.to_string())?;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| format!("`{host}` cannot be the name of a server"))?;
+    let plain = |error: io::Error| match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => explain(&error.to_string()),
+    };
+    let stream = TcpStream::connect((host, port)).await.map_err(plain)?;
+    // One write is one batch: there is nothing that the kernel should wait for.
+    stream.set_nodelay(true).map_err(plain)?;
+    let connector = TlsConnector::from(Arc::new(config));
+    connector.connect(name, stream).await.map_err(plain)
+}
+
+/// Makes a connection to learn whether encryption works, for clients that do not say what was wrong
+/// with it; drops it at once.
+///
+/// # Errors
+/// What was wrong, in the user's words.
+pub async fn probe(host: &str, port: u16, tls: &Tls) -> Result<(), String> {
+    let trying = async {
+        let mut stream = handshake(host, port, tls).await?;
+        // With TLS 1.3 a server that misses the client's certificate says so when the client believes
+        // that all is well. One that is content waits for the client to speak.
+        match timeout(OBJECTS_WITHIN, stream.read_u8()).await {
+            Ok(Err(error)) => Err(refused(&error.to_string(), tls)),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    };
+    match timeout(CONNECT_TIMEOUT, trying).await {
+        Ok(result) => result,
+        Err(_) => Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
     }
+}
+
+/// What it means that a server ended an encrypted connection right after the handshake. What it says of
+/// that may be lost on the way when the client has already sent more.
+pub fn refused(cause: &str, tls: &Tls) -> String {
+    let explained = explain(cause);
+    if explained != cause || tls.cert.is_some() {
+        return explained;
+    }
+    format!(
+        "the server ended the connection after the handshake ({cause}): it may require a client \
+         certificate, `tls: {{cert: …, key: …}}`"
+    )
 }
 
 /// What a PEM file says, for a client that takes it as text.
@@ -44,7 +132,111 @@ pub fn client_config(tls: &Tls) -> Result<ClientConfig, DriverError> {
 /// # Errors
 /// Where it cannot be read.
 pub fn pem(file: &str) -> Result<Vec<u8>, DriverError> {
-    fs::read(file).map_err(DriverError::while_doing(format!("read {file}")))
+    read(file).map_err(DriverError::while_doing(format!("read {file}")))
+}
+
+/// Something wrong with the settings of `tls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The setting: `ca`.
+    pub key: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub help: &'static str,
+}
+
+/// Everything that can be known to be wrong before anybody connects.
+pub fn wrongs(tls: &Tls) -> Vec<Wrong> {
+    const PATHS: &str = "a PEM file is expected; its path is relative to the scenario's folder";
+    let mut found = Vec::new();
+    let mut add = |key, what: String, help| found.push(Wrong { key, what, help });
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => add(
+            "cert",
+            "`cert` is there without `key`".to_owned(),
+            "the server asks for a proof that the certificate is the client's: add `key: …`",
+        ),
+        (None, Some(_)) => add(
+            "key",
+            "`key` is there without `cert`".to_owned(),
+            "add the certificate that the key belongs to: `cert: …`",
+        ),
+        _ => {}
+    }
+    if tls.insecure && tls.ca.is_some() {
+        add(
+            "insecure",
+            "`insecure` accepts any certificate, so that `ca` would do nothing".to_owned(),
+            "remove one of them",
+        );
+    }
+    let mut check = |key, file: &Option<String>, problem: fn(&str) -> Option<String>| {
+        if let Some(file) = file
+            && let Some(cause) = problem(file)
+        {
+            add(key, format!("the file `{file}` {cause}"), PATHS);
+        }
+    };
+    check("ca", &tls.ca, |file| authorities(file).err());
+    check("cert", &tls.cert, |file| certificates(file).err());
+    check("key", &tls.key, |file| private_key(file).err());
+    if found.is_empty()
+        && let Err(error) = client_config(tls)
+    {
+        found.push(Wrong {
+            key: "key",
+            what: format!("`key` does not fit: {}", error.cause),
+            help: "name the key that the certificate was made with",
+        });
+    }
+    found
+}
+
+fn read(file: &str) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| {
+        let error = error.to_string();
+        let words = error.split(" (os error ").next().unwrap_or(&error);
+        format!("cannot be read: {words}")
+    })
+}
+
+fn authorities(file: &str) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        store
+            .add(certificate)
+            .map_err(|_| "holds a certificate that is damaged".to_owned())?;
+    }
+    Ok(store)
+}
+
+/// Those that the system trusts: read once, since every connection needs them.
+fn of_the_system() -> Arc<RootCertStore> {
+    static KNOWN: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let read = || {
+        let mut store = RootCertStore::empty();
+        // One that cannot be read is passed over, as every client of the system does.
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(store)
+    };
+    Arc::clone(KNOWN.get_or_init(read))
+}
+
+fn private_key(file: &str) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|_| {
+        "holds no private key (one with a password must be decrypted first)".to_owned()
+    })
+}
+
+fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_slice_iter(&read(file)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| format!("is not PEM: {error}"))?;
+    if read.is_empty() {
+        return Err("holds no certificate".to_owned());
+    }
+    Ok(read)
 }
 
 /// What a failed handshake means to the user: which certificate is wrong, in which way, and what would
@@ -213,50 +405,6 @@ fn wrong_name(cause: &str) -> String {
     format!("the server's certificate is not valid for {asked}{valid}")
 }
 
-fn authorities(tls: &Tls) -> Result<RootCertStore, DriverError> {
-    let mut store = RootCertStore::empty();
-    match &tls.ca {
-        Some(file) => {
-            for certificate in certificates(file)? {
-                store
-                    .add(certificate)
-                    .map_err(DriverError::while_doing(format!("trust {file}")))?;
-            }
-        }
-        None => {
-            // One that cannot be read is passed over, as every client of the system does.
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(store)
-}
-
-fn identity(
-    tls: &Tls,
-) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, DriverError> {
-    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
-        return Ok(None);
-    };
-    let key = PrivateKeyDer::from_pem_slice(&pem(key)?).map_err(DriverError::while_doing(
-        format!("read a private key from {key}"),
-    ))?;
-    Ok(Some((certificates(cert)?, key)))
-}
-
-fn certificates(file: &str) -> Result<Vec<CertificateDer<'static>>, DriverError> {
-    let doing = || format!("read certificates from {file}");
-    let read = CertificateDer::pem_slice_iter(&pem(file)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(DriverError::while_doing(doing()))?;
-    if read.is_empty() {
-        return Err(DriverError {
-            doing: doing(),
-            cause: "there is none in it (a PEM file is expected)".to_owned(),
-        });
-    }
-    Ok(read)
-}
-
 /// Takes any certificate (`tls: {insecure: true}`), but still asks for the proof that the server has
 /// its key.
 #[derive(Debug)]
@@ -309,7 +457,100 @@ impl ServerCertVerifier for AnyServer {
 
 #[cfg(test)]
 mod tests {
-    use super::explain;
+    use std::path::Path;
+
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// A folder with a certificate, its key, and files that are neither.
+    fn files() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let parameters = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = parameters.self_signed(&key).unwrap().pem();
+        write("cert.pem", &certificate);
+        write("key.pem", &key.serialize_pem());
+        write("other.key", &KeyPair::generate().unwrap().serialize_pem());
+        write("cut.pem", &certificate[..certificate.len() / 2]);
+        let nonsense = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        write("damaged.pem", nonsense);
+        write("notes.txt", "call the office");
+        folder
+    }
+
+    /// What is wrong with these files of a folder; an empty name leaves the setting out.
+    fn wrong_with(folder: &Path, ca: &str, cert: &str, key: &str) -> Vec<(&'static str, String)> {
+        let file = |name: &str| {
+            let path = folder.join(name).to_string_lossy().into_owned();
+            (!name.is_empty()).then_some(path)
+        };
+        let tls = Tls {
+            ca: file(ca),
+            cert: file(cert),
+            key: file(key),
+            insecure: false,
+        };
+        // What cannot connect is wrong, and what is not wrong can.
+        let wrongs = wrongs(&tls);
+        let usable = wrongs.iter().all(|wrong| wrong.what.contains("without"));
+        assert_eq!(client_config(&tls).is_ok(), usable, "{wrongs:?}");
+        wrongs.into_iter().map(|it| (it.key, it.what)).collect()
+    }
+
+    #[test]
+    fn files_that_would_not_do_are_told_with_the_setting_that_names_them() {
+        let folder = files();
+        for (ca, cert, key, setting, words) in [
+            ("none.pem", "", "", "ca", "No such file"),
+            ("", "none.pem", "key.pem", "cert", "No such file"),
+            ("", "cert.pem", "none.pem", "key", "No such file"),
+            (".", "", "", "ca", "cannot be read: Is a directory"),
+            ("notes.txt", "", "", "ca", "holds no certificate"),
+            ("key.pem", "", "", "ca", "holds no certificate"),
+            ("cut.pem", "", "", "ca", "is not PEM"),
+            ("damaged.pem", "", "", "ca", "damaged"),
+            ("", "notes.txt", "key.pem", "cert", "holds no certificate"),
+            ("", "cert.pem", "cert.pem", "key", "holds no private key"),
+            (
+                "",
+                "cert.pem",
+                "other.key",
+                "key",
+                "not the key of the certificate",
+            ),
+            ("", "cert.pem", "", "cert", "without `key`"),
+            ("", "", "key.pem", "key", "without `cert`"),
+        ] {
+            let wrong = wrong_with(folder.path(), ca, cert, key);
+            let fits = wrong.len() == 1 && wrong[0].0 == setting && wrong[0].1.contains(words);
+            assert!(fits, "{setting}, {words}: {wrong:?}");
+            assert!(!wrong[0].1.contains("os error"), "{wrong:?}");
+        }
+        let all = wrong_with(folder.path(), "notes.txt", "none.pem", "none.pem");
+        assert_eq!(all.len(), 3, "{all:?}");
+    }
+
+    #[test]
+    fn files_that_fit_are_taken() {
+        let folder = files();
+        assert_eq!(wrong_with(folder.path(), "", "", ""), []);
+        assert_eq!(wrong_with(folder.path(), "cert.pem", "", ""), []);
+        let all = wrong_with(folder.path(), "cert.pem", "cert.pem", "key.pem");
+        assert_eq!(all, []);
+    }
+
+    #[test]
+    fn an_authority_that_would_not_be_looked_at_is_no_silent_matter() {
+        let folder = files();
+        let tls = Tls {
+            ca: Some(folder.path().join("cert.pem").to_string_lossy().into()),
+            insecure: true,
+            ..Tls::default()
+        };
+        assert_eq!(wrongs(&tls)[0].key, "insecure");
+    }
 
     #[track_caller]
     fn says(cause: &str, words: &str) {

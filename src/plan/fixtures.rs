@@ -54,7 +54,7 @@ pub static WIRE: Descriptor = Descriptor {
     offers: &[offer(Delivery::AtMostOnce, Durability::Memory, false, &[])],
     holds_backlog: false,
     needs_consumers: &[],
-    security: &["user", "password", "token"],
+    security: &["user", "password", "token", "tls"],
     needs_threads: false,
     ranked: true,
 };

@@ -9,6 +9,7 @@ pub mod order;
 pub mod print;
 mod resolve;
 pub mod schema;
+mod security;
 
 pub use model::{
     Asked, Connection, GivenOffer, GivenSetting, Plan, PlannedBroker, PlannedTrial, Secrets,

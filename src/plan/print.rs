@@ -2,6 +2,7 @@
 //! settings, every trial in order, and every default that was filled in.
 
 use crate::drivers::descriptor::{Order, Side};
+use crate::scenario::Tls;
 use crate::scenario::units::duration;
 use crate::scenario::workload::{Arrival, Load, Measure, Payload, Workload};
 use crate::terminal::diagnostic::printable;
@@ -269,6 +270,9 @@ fn details(page: &mut Page, broker: &PlannedBroker, indent: usize) {
         Connection::InProcess => "in this program, no server".to_owned(),
     };
     page.row(indent, "where", names, &place);
+    if let Some(tls) = &broker.tls {
+        page.row(indent, "encryption", names, &encryption(tls));
+    }
     page.row(indent, "pattern", names, &broker.how);
     let acks = match broker.offer.acks {
         true => "acknowledged to publishers",
@@ -306,6 +310,18 @@ fn details(page: &mut Page, broker: &PlannedBroker, indent: usize) {
     page.row(indent, "note", names, &broker.offer.note);
     if !broker.ranked {
         page.row(indent, "ranking", names, "none: it is no broker");
+    }
+}
+
+fn encryption(tls: &Tls) -> String {
+    let trusted = match &tls.ca {
+        _ if tls.insecure => "any certificate is accepted".to_owned(),
+        Some(file) => format!("trusts the authorities in {file}"),
+        None => "trusts the authorities of the system".to_owned(),
+    };
+    match &tls.cert {
+        Some(file) => format!("{trusted} · client certificate {file}"),
+        None => trusted,
     }
 }
 

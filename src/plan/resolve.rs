@@ -16,6 +16,7 @@ use super::guarantee;
 use super::model::{Asked, Connection, GivenOffer, Plan, PlannedBroker, Secrets};
 use super::options;
 use super::order::interleave;
+use super::security;
 
 /// Makes the plan. `drawn` is the seed for a scenario that names none, from
 /// [`draw_seed`](super::draw_seed).
@@ -86,7 +87,7 @@ fn broker(
     let offer = offer.map_err(|error| errors.push(*error)).ok();
     let pattern = pattern(scenario, entry, driver, errors);
     let connection = connection(scenario, entry, driver, offer.as_ref(), errors);
-    security(scenario, entry, driver, errors);
+    security::check(scenario, entry, driver, errors);
     max_rate(scenario, entry, errors);
     threads(scenario, entry, driver, errors);
     if errors.len() > before {
@@ -325,40 +326,6 @@ fn connection(
         config,
         binary: entry.binary.clone(),
     })
-}
-
-fn security(
-    scenario: &Scenario,
-    entry: &BrokerEntry,
-    driver: &Descriptor,
-    errors: &mut Vec<Diagnostic>,
-) {
-    let given = [
-        ("user", entry.user.is_some()),
-        ("password", entry.password.is_some()),
-        ("token", entry.token.is_some()),
-        ("tls", entry.tls.is_some()),
-    ];
-    for (key, _) in given.iter().filter(|(_, there)| *there) {
-        let at = scenario.place(&format!("brokers.{}.{key}", entry.label));
-        if !driver.security.contains(key) {
-            let help = match driver.security {
-                [] => "it takes neither user, password, token nor tls".to_owned(),
-                known => format!("it takes {}", known.join(", ")),
-            };
-            errors.push(
-                scenario
-                    .error(at, format!("{} does not honour `{key}`", driver.name))
-                    .help(help),
-            );
-        } else if entry.url.is_none() {
-            errors.push(
-                scenario
-                    .error(at, format!("`{}` has `{key}` and no `url`", entry.label))
-                    .help("a private instance takes no login; name a broker with `url`"),
-            );
-        }
-    }
 }
 
 /// A cap that the load would break: brokers are compared at the same load, so it is refused, not cut.

@@ -234,6 +234,36 @@ fn what_a_driver_cannot_do_is_refused() {
 }
 
 #[test]
+fn files_for_encryption_are_looked_at_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "call the office").unwrap();
+    let file = folder.path().join("orders.yaml");
+    let errors = |tls: &str| {
+        let text = format!("brokers: {{wire: {{url: 'wires://h', tls: {tls}}}}}\n{LOAD}");
+        let overrides = Overrides::default();
+        let scenario = scenario::parse(&file.to_string_lossy(), &text, &overrides, &|_| None);
+        match resolve(&scenario.expect("a scenario"), DRIVERS, 42) {
+            Ok(plan) => {
+                assert!(plan.brokers[0].tls.is_some());
+                String::new()
+            }
+            Err(errors) => render_all(&errors, false),
+        }
+    };
+    assert_eq!(errors("{}"), "");
+    assert_eq!(errors("{insecure: true}"), "");
+    // Relative to the scenario's folder, and marked where it is named.
+    let error = errors("{ca: notes.txt}");
+    let path = folder.path().join("notes.txt");
+    let expected = format!("the file `{}` holds no certificate", path.display());
+    assert!(error.contains(&expected), "{error}");
+    assert!(error.contains("^^^^^^^^^"), "{error}");
+    let error = errors("{ca: notes.txt, cert: none.pem}");
+    assert_eq!(error.matches("error:").count(), 3, "{error}");
+    assert!(error.contains("`cert` is there without `key`"), "{error}");
+}
+
+#[test]
 fn a_threshold_on_acknowledgements_needs_brokers_that_give_them() {
     let with = |threshold: &str| {
         format!("brokers: [wire, wire-log]\n{LOAD}thresholds:\n  - {threshold}\n")

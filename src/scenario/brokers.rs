@@ -1,5 +1,7 @@
 //! The entries of `brokers`: what is common to all drivers, and the rest for the plan to judge.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use super::decode::{Fault, FaultKind, decode};
@@ -58,6 +60,17 @@ pub struct Tls {
     pub key: Option<String>,
     /// Accept any certificate.
     pub insecure: bool,
+}
+
+impl Tls {
+    /// Paths start from the scenario's folder.
+    pub(super) fn resolve_paths(&mut self, folder: &Path) {
+        for file in [&mut self.ca, &mut self.cert, &mut self.key] {
+            if let Some(file) = file {
+                *file = folder.join(&*file).to_string_lossy().into_owned();
+            }
+        }
+    }
 }
 
 /// A private instance.

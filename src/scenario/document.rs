@@ -83,7 +83,8 @@ pub struct BrokerDocument {
     pub password: Option<String>,
     /// A token instead of user and password, from the environment: `${VARIABLE}`.
     pub token: Option<String>,
-    /// Encryption.
+    /// Encryption: `tls: {}` trusts the authorities of the system. URLs with a scheme of their own for
+    /// encryption, as `rediss://`, do not need it.
     pub tls: Option<TlsDocument>,
     /// An existing topic, queue or stream to use instead of a fresh one.
     pub destination: Option<String>,
@@ -99,18 +100,21 @@ pub struct BrokerDocument {
     pub durability: Option<Durability>,
 }
 
-/// Encryption of a connection.
+/// Encryption of every connection to a broker. Files are PEM; their paths are relative to the scenario's
+/// folder.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Tls")]
 pub struct TlsDocument {
-    /// File with the authority that signed the broker's certificate.
+    /// File with the authorities that may have signed the broker's certificate, instead of those of the
+    /// system.
     pub ca: Option<String>,
-    /// File with the client's certificate.
+    /// File with the client's certificate and what leads from it to its authority, for brokers that ask
+    /// for one; needs `key`.
     pub cert: Option<String>,
-    /// File with the client's key.
+    /// File with the key of the client's certificate; needs `cert`.
     pub key: Option<String>,
-    /// Accept any certificate.
+    /// Accept any certificate, whoever it is from: encrypted, but to nobody knows whom (default false).
     pub insecure: Option<bool>,
 }
 

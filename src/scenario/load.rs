@@ -143,7 +143,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn finish(self) -> Result<Scenario, Vec<Diagnostic>> {
-        let (document, entries) = self.document()?;
+        let (document, mut entries) = self.document()?;
         let refused = unsupported(&document);
         if !refused.is_empty() {
             let refuse = |it: super::unsupported::Unsupported| {
@@ -159,6 +159,10 @@ impl Reading<'_> {
         let folder = Path::new(self.name)
             .parent()
             .filter(|f| *f != Path::new(""));
+        if let Some(folder) = folder {
+            let encrypted = entries.iter_mut().filter_map(|entry| entry.tls.as_mut());
+            encrypted.for_each(|tls| tls.resolve_paths(folder));
+        }
         let resolved = resolve(&document, folder).map_err(|unresolved| {
             let error = |it: super::resolve::Unresolved| {
                 self.source

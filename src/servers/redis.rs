@@ -55,8 +55,70 @@ static ABOUT: About = About {
         text("proto-max-bulk-len"),
         text("stream-node-max-bytes"),
         text("stream-node-max-entries"),
+        // These have no line of their own name: `access` writes theirs.
+        text(USER),
+        text(PASSWORD),
+        text(TOKEN),
+        text(TLS_CERT),
+        text(TLS_KEY),
+        text(TLS_CA),
     ],
 };
+
+const USER: &str = "user";
+const PASSWORD: &str = "password";
+const TOKEN: &str = "token";
+const TLS_CERT: &str = "tls_cert";
+const TLS_KEY: &str = "tls_key";
+const TLS_CA: &str = "tls_ca";
+const ACCESS: &[&str] = &[USER, PASSWORD, TOKEN, TLS_CERT, TLS_KEY, TLS_CA];
+
+/// The lines that say who may come in, and how: the port, encryption, users. A token is the password of
+/// the user whom clients need not name; where only another user is asked for, that one is switched off.
+fn access(site: &Site) -> String {
+    let setting = |key| site.config.get(key);
+    let port = site.port();
+    let mut lines = Vec::new();
+    if let Some(cert) = setting(TLS_CERT) {
+        lines.push(format!("port 0\ntls-port {port}"));
+        lines.push(format!("tls-cert-file {}", quoted(cert)));
+        lines.extend(setting(TLS_KEY).map(|key| format!("tls-key-file {}", quoted(key))));
+        lines.push(match setting(TLS_CA) {
+            Some(ca) => format!("tls-ca-cert-file {}\ntls-auth-clients yes", quoted(ca)),
+            None => "tls-auth-clients no".to_owned(),
+        });
+    } else {
+        lines.push(format!("port {port}"));
+    }
+    let nameless = match (setting(USER), setting(PASSWORD)) {
+        (Some(user), Some(password)) => {
+            let password = quoted(&format!(">{password}"));
+            lines.push(format!("user {} on {password} ~* &* +@all", quoted(user)));
+            if setting(TOKEN).is_none() {
+                lines.push("user default off".to_owned());
+            }
+            setting(TOKEN)
+        }
+        (_, password) => setting(TOKEN).or(password),
+    };
+    lines.extend(nameless.map(|password| format!("requirepass {}", quoted(password))));
+    lines.join("\n") + "\n"
+}
+
+/// As one argument of a line of its file.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
+}
+
+/// A command whose arguments may hold anything.
+fn command(arguments: &[&str]) -> String {
+    let mut text = format!("*{}\r\n", arguments.len());
+    for argument in arguments {
+        text += &format!("${}\r\n{argument}\r\n", argument.len());
+    }
+    text
+}
 
 impl Server for Redis {
     fn about(&self) -> &'static About {
@@ -68,17 +130,15 @@ impl Server for Redis {
     }
 
     fn configure(&self, found: &Found, site: &Site) -> Layout {
-        let data = site
-            .data()
-            .to_string_lossy()
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"");
         let mut text = format!(
-            "bind 127.0.0.1\nport {}\ndir \"{data}\"\ndaemonize no\nprotected-mode yes\n",
-            site.port()
+            "bind 127.0.0.1\n{}dir {}\ndaemonize no\nprotected-mode yes\n",
+            access(site),
+            quoted(&site.data().to_string_lossy())
         );
         for (key, value) in &site.config {
-            text += &format!("{key} {value}\n");
+            if !ACCESS.contains(&key.as_str()) {
+                text += &format!("{key} {value}\n");
+            }
         }
         let file = site.folder.join("redis.conf");
         Layout {
@@ -94,7 +154,21 @@ impl Server for Redis {
     }
 
     fn answers(&self, site: &Site) -> io::Result<()> {
-        socket::ask(&mut socket::connect(site.port())?, "PING\r\n", "+PONG").map(drop)
+        let mut connection = socket::connect(site.port())?;
+        if site.config.contains_key(TLS_CERT) {
+            // It listens when it is ready, and a plain question gets no answer.
+            return Ok(());
+        }
+        let setting = |key| site.config.get(key).map(String::as_str);
+        let login = match (setting(USER), setting(PASSWORD), setting(TOKEN)) {
+            (Some(user), Some(password), _) => vec!["AUTH", user, password],
+            (_, Some(password), _) | (_, _, Some(password)) => vec!["AUTH", password],
+            _ => Vec::new(),
+        };
+        if !login.is_empty() {
+            socket::ask(&mut connection, &command(&login), "+OK")?;
+        }
+        socket::ask(&mut connection, "PING\r\n", "+PONG").map(drop)
     }
 
     fn url(&self, site: &Site) -> String {
@@ -122,21 +196,45 @@ mod tests {
     use super::*;
     use crate::servers::Origin;
 
-    #[test]
-    fn settings_become_lines_of_its_file() {
-        let config = [("appendonly", "yes"), ("appendfsync", "always")];
-        let config = config.map(|(k, v)| (k.to_string(), v.to_string())).into();
+    fn file(config: &[(&str, &str)]) -> String {
+        let config = config.iter().map(|(k, v)| (k.to_string(), v.to_string()));
         let site = Site {
             folder: "/tmp/x".into(),
             ports: vec![6999],
-            config: ABOUT.effective(&config).unwrap(),
+            config: ABOUT.effective(&config.collect()).unwrap(),
         };
         let found = Found {
             program: "/bin/redis-server".into(),
             origin: Origin::Path,
         };
+        Redis.configure(&found, &site).files.remove(0).1
+    }
+
+    #[test]
+    fn encryption_takes_the_place_of_the_plain_port_and_users_that_of_everybody() {
+        let config = [
+            ("tls_cert", "/x/server \"1\".pem"),
+            ("tls_key", "/x/server.key"),
+            ("user", "bench"),
+            ("password", "a \\ b"),
+        ];
+        let plain = file(&config);
+        let expected = "port 0\ntls-port 6999\ntls-cert-file \"/x/server \\\"1\\\".pem\"\n\
+                        tls-key-file \"/x/server.key\"\ntls-auth-clients no\n\
+                        user \"bench\" on \">a \\\\ b\" ~* &* +@all\nuser default off\n";
+        assert!(plain.contains(expected), "{plain}");
+        assert!(!plain.contains("\npassword") && !plain.contains("\ntls_"));
+        let mutual = file(&[("tls_cert", "c"), ("tls_key", "k"), ("tls_ca", "a")]);
+        let expected = "tls-ca-cert-file \"a\"\ntls-auth-clients yes\n";
+        assert!(mutual.contains(expected), "{mutual}");
+        let nameless = file(&[("token", "t")]);
+        assert!(nameless.contains("\nrequirepass \"t\"\n"), "{nameless}");
+    }
+
+    #[test]
+    fn settings_become_lines_of_its_file() {
         assert_eq!(
-            Redis.configure(&found, &site).files[0].1,
+            file(&[("appendonly", "yes"), ("appendfsync", "always")]),
             "bind 127.0.0.1\nport 6999\ndir \"/tmp/x/data\"\ndaemonize no\nprotected-mode yes\n\
              appendfsync always\nappendonly yes\nsave \"\"\n"
         );
