@@ -1,8 +1,12 @@
 //! `mqbench check`: the plan, and nothing else.
 
+use std::path::Path;
+
 use crate::drivers;
-use crate::plan::{Plan, draw_seed, print, resolve};
+use crate::plan::{Plan, draw_seed, leave_out, print, resolve};
 use crate::scenario::{self, Overrides, Scenario};
+use crate::servers::find::find;
+use crate::servers::{self, Places};
 use crate::stats::exit::Exit;
 use crate::terminal::diagnostic::Diagnostic;
 
@@ -20,10 +24,23 @@ pub fn plan(changes: &Changes) -> Result<(Scenario, Plan), Vec<Diagnostic>> {
         trials: changes.trials,
         quick: changes.quick,
     };
-    let scenario = scenario::load(&changes.scenario, &overrides)?;
+    let mut scenario = scenario::load(&changes.scenario, &overrides)?;
     let drivers: Vec<_> = drivers::descriptors().collect();
+    let left_out = leave_out(&mut scenario, &drivers, &missing).map_err(|error| vec![error])?;
     let plan = resolve(&scenario, &drivers, draw_seed())?;
-    Ok((scenario, plan))
+    Ok((scenario, Plan { left_out, ..plan }))
+}
+
+/// Why a server cannot be started on this machine, if it is not there.
+fn missing(server: &str, program: Option<&str>) -> Option<String> {
+    let about = servers::named(server).ok()?.about();
+    match find(about, program.map(Path::new), &Places::of(about)) {
+        Err(servers::Error::NotFound { about, .. }) => Some(format!(
+            "no {} was found; `scripts/get {}` gets one",
+            about.title, about.name
+        )),
+        _ => None,
+    }
 }
 
 /// Prints the plan.

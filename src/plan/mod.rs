@@ -3,6 +3,7 @@
 //! `mqbench check` prints a [`Plan`] and `run` carries it out: there is no second path.
 
 mod guarantee;
+mod missing;
 pub mod model;
 mod options;
 pub mod order;
@@ -11,6 +12,7 @@ mod resolve;
 pub mod schema;
 mod security;
 
+pub use missing::{LeftOut, leave_out};
 pub use model::{
     Asked, Connection, GivenOffer, GivenSetting, Plan, PlannedBroker, PlannedTrial, Secrets,
 };

@@ -13,6 +13,8 @@ use crate::scenario::units::Rate;
 use crate::scenario::workload::{Delivery, Durability, Load, Measure, Phases, Workload};
 use crate::scenario::{Disturbed, FilledIn, Secret, Threshold};
 
+use super::missing::LeftOut;
+
 /// Everything that a run does, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -32,6 +34,9 @@ pub struct Plan {
     pub disturbed: Disturbed,
     /// In the scenario's order.
     pub brokers: Vec<PlannedBroker>,
+    /// Brokers of the scenario that do not take part, because they are not on this machine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// In the order of running.
     pub trials: Vec<PlannedTrial>,
     /// Every default that was filled in.

@@ -229,6 +229,13 @@ fn brokers(page: &mut Page, plan: &Plan) {
         page.out.push('\n');
         details(page, broker, names + 4);
     }
+    if !plan.left_out.is_empty() {
+        page.heading("left out");
+        let names = plan.left_out.iter().map(|it| width(&it.label)).max();
+        for it in &plan.left_out {
+            page.row(2, &it.label, names.unwrap_or(0), &printable(&it.why));
+        }
+    }
 }
 
 /// `at-least-once, disk`.

@@ -52,6 +52,7 @@ pub fn resolve(
         disturbed: scenario.disturbed,
         trials: interleave(brokers.len(), scenario.trials, seed),
         brokers,
+        left_out: Vec::new(),
         defaults: scenario.defaults.clone(),
         quick: scenario.quick.clone(),
     })

@@ -51,6 +51,47 @@ fn each_broker_gets_the_weakest_offer_that_holds_what_was_asked() {
 }
 
 #[test]
+fn brokers_that_are_not_there_are_left_out_only_where_the_scenario_says_so() {
+    let missing = |server: &str, program: Option<&str>| {
+        assert_eq!((server, program), ("wired", None));
+        Some("no Wired was found".to_owned())
+    };
+    let drivers: Vec<_> = DRIVERS.to_vec();
+    let text = format!(
+        "brokers: {{wire: {{}}, pipe: {{}}, far: {{driver: wire, url: \"wire://host\"}}}}\n{LOAD}\
+         thresholds:\n  - wire: lost == 0\n  - lost == 0\n"
+    );
+    let mut strict = scenario(&text);
+    assert_eq!(leave_out(&mut strict, &drivers, &missing), Ok(Vec::new()));
+    assert_eq!(strict.brokers.len(), 3);
+
+    let mut lenient = scenario(&format!("{text}skip_missing: true\n"));
+    let left_out = leave_out(&mut lenient, &drivers, &missing).unwrap();
+    assert_eq!(left_out.len(), 1);
+    assert_eq!(left_out[0].label, "wire");
+    let labels: Vec<&str> = lenient.brokers.iter().map(|b| b.label.as_str()).collect();
+    assert_eq!(
+        labels,
+        ["pipe", "far"],
+        "a broker with a `url` is where it is"
+    );
+    assert_eq!(
+        lenient.thresholds.len(),
+        1,
+        "nobody is left whom it is about"
+    );
+
+    let mut nobody = scenario(&format!("brokers: [wire]\n{LOAD}skip_missing: true\n"));
+    let error = leave_out(&mut nobody, &drivers, &missing).unwrap_err();
+    let error = render_all(&[error], false);
+    assert!(
+        error.contains("none of the brokers is on this machine"),
+        "{error}"
+    );
+    assert!(error.contains("wire: no Wired was found"), "{error}");
+}
+
+#[test]
 fn a_broker_may_be_asked_for_a_guarantee_of_its_own() {
     let brokers = "brokers:\n  wire-log:\n  synced: {driver: wire-log, delivery: at-least-once, durability: fsync}\n";
     let plan = planned(&format!("{brokers}{LOAD}rank_unequal: true\n"));

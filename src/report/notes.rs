@@ -20,6 +20,7 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
     notes.extend(legend(comparison));
     notes.extend(ahead(comparison));
     notes.extend(unequal(comparison));
+    notes.extend(left_out(comparison));
     notes.extend(more(comparison));
     for row in &comparison.rows {
         let note = &row.broker.offer.note;
@@ -41,6 +42,14 @@ fn unequal(comparison: &Comparison) -> Option<String> {
         "brokers were asked for different guarantees (rank_unequal): what one gives more costs it time"
             .to_owned()
     })
+}
+
+/// Who does not take part, and why.
+fn left_out(comparison: &Comparison) -> Vec<String> {
+    let results = comparison.rows.first().map(|row| row.results);
+    let all = results.into_iter().flat_map(|it| &it.plan.left_out);
+    all.map(|it| format!("left out: {}: {}", printable(&it.label), printable(&it.why)))
+        .collect()
 }
 
 /// Who gives more than was asked, by what is given.

@@ -68,6 +68,7 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
             share: Fraction(0.02),
             repeats: 2,
         },
+        left_out: Vec::new(),
         brokers: brokers.iter().map(|label| broker(label)).collect(),
         trials: numbers
             .map(|(number, block, broker)| PlannedTrial {

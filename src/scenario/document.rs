@@ -39,6 +39,9 @@ pub struct Document {
     /// Rank brokers although they are asked for different guarantees, with `delivery` or `durability`
     /// of their own.
     pub rank_unequal: Option<bool>,
+    /// Leave out brokers whose server is not on this machine, and say so, instead of failing.
+    /// Those that `--broker` names are never left out.
+    pub skip_missing: Option<bool>,
 }
 
 /// The entries, which are read apart: see [`super::brokers`].

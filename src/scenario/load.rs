@@ -298,6 +298,9 @@ impl Reading<'_> {
             seed: document.seed,
             disturbed: resolved.disturbed,
             rank_unequal: document.rank_unequal.unwrap_or(false),
+            // What was typed is meant.
+            skip_missing: document.skip_missing.unwrap_or(false)
+                && self.overrides.brokers.is_empty(),
             defaults: resolved.defaults,
             quick: Vec::new(),
             source: self.source.clone(),

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub disturbed: Disturbed,
     /// Whether brokers may be asked for different guarantees.
     pub rank_unequal: bool,
+    /// Whether brokers that are not on this machine are left out.
+    pub skip_missing: bool,
     /// Every default that was filled in.
     pub defaults: Vec<FilledIn>,
     /// What `--quick` changed, a sentence each; empty without it.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::program::Place;
+use crate::program::{Place, ended};
 
 const COMMANDS: [&str; 11] = [
     "run",
@@ -260,4 +260,28 @@ fn colour_is_for_terminals_unless_it_is_asked_for() {
         always[words.len() + 1] = "never";
         assert!(!colourful(&always, false), "{words:?}: refused");
     }
+}
+
+#[test]
+fn a_broker_that_is_not_on_the_machine_is_left_out_and_named() {
+    let place = Place::new();
+    let text = "brokers: [nats, loopback]\nworkload: {load: {rate: 1k/s}}\nskip_missing: true\n\
+                phases: {warmup: 0s, measure: 1s, drain: 1s}\ntrials: 1\n";
+    place.write("some.yaml", text);
+    let bare_machine = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("PATH", "").env_remove("MQBENCH_NATS_HOME");
+        command.env("XDG_CACHE_HOME", place.path("cache"));
+        ended(command)
+    };
+    let run = bare_machine(&["run", "some.yaml"]);
+    assert_eq!(run.code, Some(0), "{}", run.err);
+    let said = "left out: nats: no NATS was found; `scripts/get nats` gets one";
+    let words: Vec<&str> = run.out.split_whitespace().collect();
+    assert!(words.join(" ").contains(said), "{}", run.out);
+
+    // What was typed is meant: then it is an error.
+    let run = bare_machine(&["run", "some.yaml", "--broker", "nats"]);
+    assert_eq!(run.code, Some(3), "{}", run.out);
+    assert!(run.out.contains("no NATS was found"), "{}", run.out);
 }
