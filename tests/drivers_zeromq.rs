@@ -54,9 +54,6 @@ fn publishers_and_consumers_meet_in_any_number() {
             workload.consumers = consumers;
             workload.groups = groups;
             workload.destinations = destinations;
-            // In a closed loop the window counts the highest receipt of a group, which needs one
-            // consumer; at a rate any number can share.
-            at_rate(&mut task, 10_000.0, Duration::from_millis(300));
             run(task.clone()).assert_complete(&task);
         }
     }
@@ -72,10 +69,6 @@ fn every_group_gets_everything_from_the_first_message() {
             task.workload.publishers = publishers;
             task.workload.consumers = consumers;
             task.workload.destinations = destinations;
-            if consumers > 1 {
-                // As above.
-                at_rate(&mut task, 10_000.0, Duration::from_millis(300));
-            }
             run(task.clone()).assert_complete(&task);
         }
     }

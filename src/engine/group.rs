@@ -28,7 +28,12 @@ pub(super) struct Ring {
     /// Written by whoever holds the group's lock.
     pub(super) tail: Padded<AtomicU64>,
     pub(super) counts: Padded<ConsumerCounts>,
+    /// For each publisher, copies received; empty unless windows count receipts.
+    receipts: Box<[Padded<[AtomicU64; ROW]>]>,
 }
+
+/// Counters on one pair of cache lines.
+const ROW: usize = 16;
 
 /// What a consumer counts by itself.
 #[derive(Debug, Default)]
@@ -58,10 +63,8 @@ pub struct Group {
     copies: AtomicU64,
     /// Distinct messages received, warm-up included.
     distinct: AtomicU64,
-    /// One past the highest sequence received from each publisher; empty unless windows count receipts.
-    pub(super) highest: Vec<Padded<AtomicU64>>,
-    /// Highest sequences are published in steps of this.
-    pub(super) step: u64,
+    /// Publishers that wait hear of receipts in steps of one more than this, a power of two.
+    pub(super) step_mask: u64,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,10 @@ pub(super) struct Books {
     sets: Vec<SequenceSet>,
     /// One past the highest sequence received from each publisher.
     reached: Vec<u64>,
+    /// What will not be waited for, by publisher.
+    given_up: Vec<GivenUp>,
+    /// By destination: the consumers that read it.
+    readers: Vec<Vec<usize>>,
     end_to_end: Recorder,
     transit: Recorder,
     open_loop: bool,
@@ -77,6 +84,17 @@ pub(super) struct Books {
     /// For each consumer and lane: one past the highest sequence.
     pub(super) orders: Vec<Vec<u64>>,
     counts: GroupCounts,
+}
+
+/// Messages of one publisher that are not waited for any more.
+#[derive(Clone, Debug, Default)]
+struct GivenUp {
+    /// All below this that have not come.
+    below: u64,
+    /// How many those are.
+    missing: u64,
+    /// Receipts that were of no message that had not come before.
+    copies: u64,
 }
 
 /// What a group received of the measured part.
@@ -100,11 +118,18 @@ impl Group {
     pub(super) fn new(task: &Task, route: Route, by_receipts: bool) -> Group {
         let workload = &task.workload;
         let consumers = workload.consumers as usize;
+        let publishers = route.publishers() as usize;
+        let counted = if by_receipts { publishers } else { 0 };
+        // So small that not all of a window can stay below the step of every consumer: a publisher
+        // that waits for the whole of it is told.
+        let step = workload.in_flight / 16 / workload.consumers.max(1);
         Group {
-            rings: (0..consumers).map(|_| Ring::new()).collect(),
+            rings: (0..consumers).map(|_| Ring::new(counted)).collect(),
             books: Mutex::new(Books {
-                sets: vec![SequenceSet::default(); route.publishers() as usize],
-                reached: vec![0; route.publishers() as usize],
+                sets: vec![SequenceSet::default(); publishers],
+                reached: vec![0; publishers],
+                given_up: vec![GivenUp::default(); publishers],
+                readers: task.readers(),
                 end_to_end: Recorder::default(),
                 transit: Recorder::default(),
                 open_loop: !matches!(workload.load, Load::Max),
@@ -115,14 +140,7 @@ impl Group {
             }),
             copies: AtomicU64::new(0),
             distinct: AtomicU64::new(0),
-            highest: if by_receipts {
-                (0..workload.publishers)
-                    .map(|_| Padded::default())
-                    .collect()
-            } else {
-                Vec::new()
-            },
-            step: u64::from(workload.in_flight / 16).max(1),
+            step_mask: (1 << step.max(1).ilog2()) - 1,
         }
     }
 
@@ -136,9 +154,21 @@ impl Group {
         self.distinct.load(Ordering::Acquire)
     }
 
-    /// One past the highest sequence received from a publisher, where windows count receipts.
-    pub fn highest(&self, publisher: usize) -> u64 {
-        self.highest[publisher].0.load(Ordering::SeqCst)
+    /// Copies received from a publisher, where windows count receipts.
+    pub(super) fn receipts(&self, publisher: usize) -> u64 {
+        let receipts = self.rings.iter().filter_map(|r| r.receipts(publisher));
+        receipts.map(|count| count.load(Ordering::SeqCst)).sum()
+    }
+
+    /// What must be added to the receipts of a publisher's messages, modulo 2^64, for the number of
+    /// those that are not waited for any more: what was lost, less what came more than once. Messages
+    /// below `given_up` count as lost if they have not come.
+    pub(super) fn correction(&self, publisher: usize, given_up: u64) -> u64 {
+        self.settle();
+        let mut books = lock(&self.books);
+        books.give_up(publisher, given_up);
+        let given_up = &books.given_up[publisher];
+        given_up.missing.wrapping_sub(given_up.copies)
     }
 
     /// Bytes received, warm-up included.
@@ -183,9 +213,9 @@ impl Group {
     /// Messages that were sent and that nothing sent later has overtaken: those on their way. What was
     /// lost is not among them, so a loss is not a queue that grows.
     pub fn on_their_way(&self, sent: impl Iterator<Item = u64>) -> u64 {
-        let books = lock(&self.books);
-        let each = sent.zip(&books.reached);
-        each.map(|(sent, reached)| sent.saturating_sub(*reached))
+        let mut books = lock(&self.books);
+        let each = sent.enumerate();
+        each.map(|(publisher, sent)| sent.saturating_sub(books.done_with(publisher)))
             .sum()
     }
 
@@ -227,6 +257,40 @@ impl Group {
 }
 
 impl Books {
+    /// How many messages of a publisher have come or are known to be lost.
+    fn done_with(&mut self, publisher: usize) -> u64 {
+        if self.order != Order::PerPublisher {
+            // Nothing tells what was lost from what is late: the furthest counts.
+            return self.reached[publisher];
+        }
+        self.give_up(publisher, 0);
+        self.sets[publisher].len() + self.given_up[publisher].missing
+    }
+
+    /// Gives up what has not come and lies below `at_least` or has been overtaken.
+    fn give_up(&mut self, publisher: usize, at_least: u64) {
+        let below = at_least.max(self.overtaken(publisher));
+        let given_up = &mut self.given_up[publisher];
+        if below > given_up.below {
+            given_up.missing += self.sets[publisher].missing_within(given_up.below, below);
+            given_up.below = below;
+        }
+    }
+
+    /// Below this, everything of a publisher has come or will not: on each of its ways, which are
+    /// from each of its destinations to each of their readers, something later came through.
+    fn overtaken(&self, publisher: usize) -> u64 {
+        if self.order != Order::PerPublisher {
+            return 0;
+        }
+        let lanes = self.route.lanes(publisher as u16);
+        let ways = lanes.flat_map(|(lane, destination)| {
+            let readers = self.readers[destination as usize].iter();
+            readers.map(move |consumer| self.orders[*consumer].get(lane).copied().unwrap_or(0))
+        });
+        ways.min().unwrap_or(0)
+    }
+
     /// Enters one receipt; whether it was the first copy.
     #[inline]
     fn enter(&mut self, consumer: usize, id: u64, intended: u64, sent: u64, received: u64) -> bool {
@@ -236,8 +300,12 @@ impl Books {
         let counts = &mut self.counts;
         counts.received += u64::from(measured);
         match self.sets[publisher].insert(sequence) {
-            Inserted::New => {}
+            Inserted::New => {
+                let given_up = &mut self.given_up[publisher];
+                given_up.missing -= u64::from(sequence < given_up.below);
+            }
             Inserted::Again => {
+                self.given_up[publisher].copies += 1;
                 if measured {
                     counts.redelivered += u64::from(redelivered);
                     counts.duplicated += u64::from(!redelivered);
@@ -245,6 +313,7 @@ impl Books {
                 return false;
             }
             Inserted::Absurd => {
+                self.given_up[publisher].copies += 1;
                 counts.absurd += 1;
                 return false;
             }
@@ -275,12 +344,21 @@ impl Books {
 }
 
 impl Ring {
-    fn new() -> Ring {
+    fn new(publishers: usize) -> Ring {
         Ring {
             slots: (0..RING).map(|_| Default::default()).collect(),
             head: Padded::default(),
             tail: Padded::default(),
             counts: Padded::default(),
+            receipts: (0..publishers.div_ceil(ROW))
+                .map(|_| Padded::default())
+                .collect(),
         }
+    }
+
+    /// The counter of a publisher's messages, where windows count receipts. Written by the consumer.
+    #[inline]
+    pub(super) fn receipts(&self, publisher: usize) -> Option<&AtomicU64> {
+        Some(&self.receipts.get(publisher / ROW)?.0[publisher % ROW])
     }
 }

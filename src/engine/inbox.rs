@@ -105,7 +105,7 @@ impl<C: Clock> Inbox<C> {
         slot[2].store(header.sent, Ordering::Relaxed);
         slot[3].store(stamp, Ordering::Relaxed);
         ring.head.0.store(head + 1, Ordering::Release);
-        self.give_credit(header.publisher as usize, header.sequence + 1);
+        self.give_credit(header.publisher as usize);
     }
 
     /// Brings the books up to date; unless it must, it does not wait for another that is at it.
@@ -122,17 +122,20 @@ impl<C: Clock> Inbox<C> {
         }
     }
 
-    /// Lets the publisher know how far its messages have come, where its window counts receipts.
+    /// Lets the publisher know that one of its messages has come, where its window counts receipts.
     #[inline]
-    fn give_credit(&self, publisher: usize, reached: u64) {
-        let Some(highest) = self.group.highest.get(publisher) else {
+    fn give_credit(&self, publisher: usize) {
+        let ring = &self.group.rings[self.consumer];
+        let Some(receipts) = ring.receipts(publisher) else {
             return;
         };
-        // In steps: a publisher that waits has a whole window under way, so a step is always reached.
-        if reached.is_multiple_of(self.group.step) {
-            highest.0.fetch_max(reached, Ordering::SeqCst);
+        let count = receipts.load(Ordering::Relaxed) + 1;
+        if count & self.group.step_mask == 0 {
+            receipts.store(count, Ordering::SeqCst);
             let book: &PublisherBook = &self.ledger.publishers[publisher];
             book.wake();
+        } else {
+            receipts.store(count, Ordering::Relaxed);
         }
     }
 

@@ -65,8 +65,6 @@ pub struct PublisherBook {
     pub released: Padded<AtomicU64>,
     /// Credits taken back because their messages never came.
     pub reclaimed: AtomicU64,
-    /// The sequence up to which they were.
-    pub reclaimed_to: AtomicU64,
     /// Whether the loop waits for credit.
     pub waiting: AtomicBool,
     /// Who to tell that there is credit.

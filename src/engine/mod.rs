@@ -17,3 +17,4 @@ pub mod schedule;
 pub mod shared;
 pub mod simulation;
 pub mod task;
+mod window;

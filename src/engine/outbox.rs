@@ -13,7 +13,7 @@ use super::ledger::{AckRecord, Ledger, PublisherBook, SendRecord};
 use super::payload::Payload;
 use super::schedule::Schedule;
 use super::shared::lock;
-use super::task::WindowBy;
+use super::window::Window;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::header::{self, Header};
 use crate::scenario::workload::Measure;
@@ -21,8 +21,6 @@ use crate::scenario::workload::Measure;
 /// How long after the end of the measured part a message that was due within it is still sent: time
 /// for the timer to wake, not for a backlog to be worked off.
 const GRACE: u64 = 10_000_000;
-/// After so long without a receipt, credit of a window by receipts is taken back.
-const RECLAIM: u64 = 1_000_000_000;
 
 /// What an outbox has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,17 +73,6 @@ impl Message<'_> {
     }
 }
 
-/// How many messages may be under way.
-#[derive(Debug)]
-enum Window {
-    /// Any number: nothing says when one has arrived.
-    Open,
-    /// So many that are neither acknowledged nor failed.
-    Acks(u64),
-    /// So many past the highest sequence that the slowest group received.
-    Receipts(u64),
-}
-
 /// Where one publisher gets its messages from.
 #[derive(Debug)]
 pub struct Outbox<C: Clock = Monotonic> {
@@ -105,8 +92,6 @@ pub struct Outbox<C: Clock = Monotonic> {
     measured: u64,
     /// Since when it has been waiting for work with credit in hand.
     ready: Option<u64>,
-    /// Since when it has been waiting for credit.
-    starved: Option<u64>,
     woke: u64,
     sent: u64,
     /// Intended instants of the batch, and how many of it were taken.
@@ -148,12 +133,6 @@ impl<C: Clock> Outbox<C> {
             let n = u64::from(publishers);
             total / n + u64::from(u64::from(publisher) < total % n)
         };
-        let limit = u64::from(workload.in_flight.max(1));
-        let window = match task.window {
-            WindowBy::Nothing => Window::Open,
-            WindowBy::Acks => Window::Acks(limit),
-            WindowBy::Receipts => Window::Receipts(limit),
-        };
         let schedule = (workload.publishers > 0)
             .then(|| {
                 let n = u32::from(publisher);
@@ -166,7 +145,7 @@ impl<C: Clock> Outbox<C> {
             payload: Arc::clone(&ledger.payload),
             publisher,
             schedule,
-            window,
+            window: Window::of(ledger, usize::from(publisher)),
             record: Arc::clone(&records.send),
             ack_record: Arc::clone(&records.ack),
             quota: match task.phases.measure {
@@ -176,7 +155,6 @@ impl<C: Clock> Outbox<C> {
             sequence: 0,
             measured: 0,
             ready: None,
-            starved: None,
             woke: 0,
             sent: 0,
             batch: Vec::new(),
@@ -214,28 +192,6 @@ impl<C: Clock> Outbox<C> {
         self.ledger.stopping.load(Ordering::Relaxed)
     }
 
-    fn credit(&self) -> u64 {
-        match self.window {
-            Window::Open => u64::MAX,
-            Window::Acks(limit) => limit.saturating_sub(self.unresolved()),
-            Window::Receipts(limit) => limit.saturating_sub(self.sequence - self.reached()),
-        }
-    }
-
-    /// Up to which sequence messages have been received, or given up.
-    fn reached(&self) -> u64 {
-        let publisher = usize::from(self.publisher);
-        let slowest = self
-            .ledger
-            .groups
-            .iter()
-            .map(|g| g.highest(publisher))
-            .min();
-        slowest
-            .unwrap_or(0)
-            .max(self.book.reclaimed_to.load(Ordering::Relaxed))
-    }
-
     /// Says what is due, at most `max` messages. Messages of the batch before that were not taken are
     /// counted as sent to nobody: take them all.
     pub fn poll(&mut self, max: usize) -> Next {
@@ -261,23 +217,14 @@ impl<C: Clock> Outbox<C> {
         if late || left == 0 {
             return self.end(now);
         }
-        let credit = self.credit();
+        let credit = self.window.credit(self.sequence, max as u64);
         if credit == 0 {
             self.ready = None;
-            let starved = *self.starved.get_or_insert(now);
-            if matches!(self.window, Window::Receipts(_)) && now >= starved + RECLAIM {
-                // Everything under way is lost: no receipt has come for so long.
-                self.starved = None;
-                let lost = self.sequence - self.reached();
-                self.book.reclaimed.fetch_add(lost, Ordering::Relaxed);
-                self.book
-                    .reclaimed_to
-                    .store(self.sequence, Ordering::Relaxed);
-                return self.poll(max);
-            }
-            return Next::Credit(to.saturating_add(GRACE).min(now + RECLAIM / 10));
+            return match self.window.starve(self.sequence, now) {
+                Some(until) => Next::Credit(until.min(to.saturating_add(GRACE))),
+                None => self.poll(max),
+            };
         }
-        self.starved = None;
         let ready = *self.ready.get_or_insert(now);
         if due > now {
             return Next::At(due);
@@ -306,6 +253,7 @@ impl<C: Clock> Outbox<C> {
                 }
             }
         }
+        self.window.spend(self.batch.len() as u64);
         self.woke = now;
         self.ready = Some(ready);
         self.sent = 0;

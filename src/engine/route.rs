@@ -57,6 +57,14 @@ impl Route {
         self.own[usize::from(publisher)][self.turn(publisher, sequence)]
     }
 
+    /// The lanes of a publisher, where order is per publisher, and the destination of each.
+    pub(super) fn lanes(&self, publisher: u16) -> impl Iterator<Item = (usize, u32)> + '_ {
+        let first = usize::from(publisher) * self.most as usize;
+        let own = self.own[usize::from(publisher)].iter();
+        own.enumerate()
+            .map(move |(turn, destination)| (first + turn, *destination))
+    }
+
     /// Messages of one lane must keep their order among each other. Lanes of all publishers are
     /// numbered through.
     #[inline]

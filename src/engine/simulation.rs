@@ -77,7 +77,8 @@ struct Publisher {
     acks: Acks<Simulated>,
     /// Waits for credit: an answer or a receipt moves it on.
     starved: bool,
-    ended: bool,
+    /// When it is asked next; asks for another instant are out of date.
+    next: Option<u64>,
 }
 
 /// Runs a trial.
@@ -103,7 +104,7 @@ pub fn simulate(
                 outbox,
                 acks,
                 starved: false,
-                ended: false,
+                next: Some(ORIGIN),
             }
         })
         .collect();
@@ -149,6 +150,7 @@ pub fn simulate(
             }
             for (number, publisher) in publishers.iter_mut().enumerate() {
                 if std::mem::take(&mut publisher.starved) {
+                    publisher.next = Some(now);
                     asks.push(Reverse((now, number)));
                 }
             }
@@ -157,15 +159,10 @@ pub fn simulate(
             let Some(Reverse((_, number))) = asks.pop() else {
                 break;
             };
-            if let Some(at) = ask(
-                &ledger,
-                &mut publishers[number],
-                broker,
-                number,
-                now,
-                generator,
-            ) {
-                asks.push(Reverse((at, number)));
+            let publisher = &mut publishers[number];
+            if publisher.next.is_some_and(|at| at <= now) {
+                publisher.next = ask(&ledger, publisher, broker, number, now, generator);
+                asks.extend(publisher.next.map(|at| Reverse((at, number))));
             }
         }
         if look <= now {
@@ -188,19 +185,13 @@ fn ask(
     now: u64,
     generator: Generator,
 ) -> Option<u64> {
-    if publisher.ended {
-        return None;
-    }
     match publisher.outbox.poll(BATCH) {
         Next::At(due) => Some(due + generator.wakes_late),
         Next::Credit(until) => {
             publisher.starved = true;
             Some(until)
         }
-        Next::End => {
-            publisher.ended = true;
-            None
-        }
+        Next::End => None,
         Next::Due(count) => {
             while let Some(message) = publisher.outbox.next() {
                 let (token, destination) = (message.token, message.destination);

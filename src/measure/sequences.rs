@@ -150,6 +150,21 @@ impl SequenceSet {
             .sum()
     }
 
+    /// How many sequences from `first` up to `end` it has not.
+    pub fn missing_within(&self, first: u64, end: u64) -> u64 {
+        let whole = |number: u64| number * BITS..(number + 1) * BITS;
+        let numbers = self.base.max(first / BITS)..end.div_ceil(BITS);
+        let missing = numbers.map(|number| {
+            let mine = self.words(number);
+            let words = whole(number).step_by(64).enumerate();
+            let missing = words.map(|(word, start)| {
+                u64::from((!mine(word) & below(start, end) & !below(start, first)).count_ones())
+            });
+            missing.sum::<u64>()
+        });
+        missing.sum()
+    }
+
     fn words(&self, number: u64) -> impl Fn(usize) -> u64 + '_ {
         let chunk = number.checked_sub(self.base).map_or(&Chunk::Full, |index| {
             self.chunks.get(index as usize).unwrap_or(&Chunk::Empty)
@@ -170,6 +185,14 @@ impl SequenceSet {
             .count()
             + usize::from(self.spare.is_some());
         self.chunks.capacity() * size_of::<Chunk>() + gaps * size_of::<Gaps>()
+    }
+}
+
+/// Of the 64 sequences from `start` on: those before `end`, a bit for each.
+fn below(start: u64, end: u64) -> u64 {
+    match end.saturating_sub(start) {
+        count @ 0..64 => (1 << count) - 1,
+        _ => u64::MAX,
     }
 }
 
@@ -236,6 +259,16 @@ mod tests {
             for s in b { right.insert(s); plain_right.insert(s); }
             let missing = plain_left.difference(&plain_right).filter(|s| **s >= first).count();
             prop_assert_eq!(left.missing_from(&right, first), missing as u64);
+        }
+
+        #[test]
+        fn what_is_missing_between_two_places_is_counted_as_with_a_plain_hash_set(
+            history in history(), first in 0..20_000u64, length in 0..9_000u64,
+        ) {
+            let (mut set, mut plain) = (SequenceSet::default(), HashSet::new());
+            for s in history { set.insert(s); plain.insert(s); }
+            let missing = (first..first + length).filter(|s| !plain.contains(s)).count();
+            prop_assert_eq!(set.missing_within(first, first + length), missing as u64);
         }
     }
 
