@@ -6,6 +6,8 @@
 
 #[path = "conformance/brokers.rs"]
 mod brokers;
+#[path = "conformance/certificates.rs"]
+mod certificates;
 #[path = "conformance/combinations.rs"]
 mod combinations;
 #[path = "conformance/delivery.rs"]
@@ -15,7 +17,11 @@ mod disruption;
 #[path = "conformance/durability.rs"]
 mod durability;
 mod harness;
+#[path = "program/mod.rs"]
+mod program;
 #[path = "conformance/refusal.rs"]
 mod refusal;
+#[path = "conformance/security.rs"]
+mod security;
 #[path = "conformance/servers.rs"]
 mod servers;

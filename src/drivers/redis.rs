@@ -14,7 +14,6 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult, RedisWrite, ToRedisArgs, Val
 
 use super::descriptor::{OptionKind, OptionSpec};
 use super::redis_connection::{address, connect};
-use super::tls;
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::outbox::Message;
@@ -60,7 +59,7 @@ pub fn reason(error: &RedisError) -> String {
         // Behind the dash stands the name of the library's type.
         (None, None) => {
             let text = error.to_string();
-            tls::explain(text.split(" - ").next().unwrap_or(&text))
+            text.split(" - ").next().unwrap_or(&text).to_owned()
         }
     }
 }

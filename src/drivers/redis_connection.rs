@@ -80,7 +80,7 @@ impl Way {
         let Some(tls) = &self.tls else {
             let client = Client::open(self.info.clone()).map_err(|error| reason(&error))?;
             let connecting = client.get_multiplexed_async_connection_with_config(&config);
-            return connecting.await.map_err(|error| reason(&error));
+            return connecting.await.map_err(|error| in_the_clear(&error));
         };
         let (stream, login) = (self.encrypted(tls).await?, self.info.redis_settings());
         let (connection, serving) = MultiplexedConnection::new_with_config(login, stream, config)
@@ -94,15 +94,24 @@ impl Way {
     async fn subscriber(&self) -> Result<PubSub, String> {
         let Some(tls) = &self.tls else {
             let client = Client::open(self.info.clone()).map_err(|error| reason(&error))?;
-            return client
-                .get_async_pubsub()
-                .await
-                .map_err(|error| reason(&error));
+            let subscribing = client.get_async_pubsub();
+            return subscribing.await.map_err(|error| in_the_clear(&error));
         };
         let (stream, login) = (self.encrypted(tls).await?, self.info.redis_settings());
         let connected = PubSub::new(login, stream).await;
         connected.map_err(|error| after_handshake(&error, tls))
     }
+}
+
+/// A server that expects a handshake takes the first command for a damaged one.
+fn in_the_clear(error: &RedisError) -> String {
+    let reason = reason(error);
+    if error.is_connection_dropped() && !error.is_connection_refusal() {
+        return format!(
+            "{reason} right after it was made: if the server expects encryption, say so with `tls: {{}}`"
+        );
+    }
+    reason
 }
 
 /// An answer of the server is what it says; anything else at this point is about encryption.

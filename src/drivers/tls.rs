@@ -22,6 +22,8 @@ use super::target::CONNECT_TIMEOUT;
 use crate::engine::task::Task;
 use crate::scenario::brokers::Tls;
 
+/// Less than a connection may take as a whole, so that it can be said what did not come.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(4);
 /// A server that does not like the client's certificate has said so by then.
 const OBJECTS_WITHIN: Duration = Duration::from_millis(300);
 
@@ -90,7 +92,13 @@ pub async fn handshake(host: &str, port: u16, tls: &Tls) -> Result<TlsStream<Tcp
     // One write is one batch: there is nothing that the kernel should wait for.
     stream.set_nodelay(true).map_err(plain)?;
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(name, stream).await.map_err(plain)
+    match timeout(HANDSHAKE_WITHIN, connector.connect(name, stream)).await {
+        Ok(connected) => connected.map_err(plain),
+        // To one that waits for the end of a line a handshake is the beginning of one.
+        Err(_) => Err(
+            "the server does not answer the handshake: it may not speak TLS on this port".into(),
+        ),
+    }
 }
 
 /// Makes a connection to learn whether encryption works, for clients that do not say what was wrong

@@ -65,10 +65,9 @@ pub struct Tls {
 impl Tls {
     /// Paths start from the scenario's folder.
     pub(super) fn resolve_paths(&mut self, folder: &Path) {
-        for file in [&mut self.ca, &mut self.cert, &mut self.key] {
-            if let Some(file) = file {
-                *file = folder.join(&*file).to_string_lossy().into_owned();
-            }
+        let files = [&mut self.ca, &mut self.cert, &mut self.key];
+        for file in files.into_iter().flatten() {
+            *file = folder.join(&*file).to_string_lossy().into_owned();
         }
     }
 }

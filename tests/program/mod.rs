@@ -15,6 +15,7 @@ use mqbench::results::{Attempt, Results, Stored};
 use tempfile::TempDir;
 
 #[path = "../installed/mod.rs"]
+#[allow(clippy::duplicate_mod, reason = "a test may use both harnesses")]
 mod installed;
 #[allow(unused_imports, reason = "each test file uses its part")]
 pub use installed::has;
