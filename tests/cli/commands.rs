@@ -217,7 +217,11 @@ fn nothing_kept_is_said_and_no_error() {
     assert_eq!(place.run(&["status", "--quiet"]).err, "");
     let ended = place.run(&["down", "natz"]);
     assert_eq!(ended.code, Some(2), "{}", ended.err);
-    assert!(ended.err.contains("no managed server `natz`"), "{}", ended.err);
+    assert!(
+        ended.err.contains("no managed server `natz`"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
