@@ -511,6 +511,38 @@ fn a_consumer_that_is_too_slow_ends_at_the_limit_of_the_drain_as_saturated() {
 }
 
 #[test]
+fn a_trial_of_a_tenth_of_a_second_tells_a_queue_that_grows_from_one_that_does_not() {
+    for (slow_consumer, outcome) in [(MS, Outcome::Saturated), (MS / 20, Outcome::Ok)] {
+        for by_count in [false, true] {
+            let mut task = task();
+            task.workload.load = Load::Rate {
+                rate: Rate(10_000.0),
+                arrival: Arrival::Poisson,
+            };
+            task.phases.warmup = Duration::ZERO;
+            task.phases.measure = match by_count {
+                true => Measure::Count(1_000),
+                false => Measure::Time(Duration::from_millis(100)),
+            };
+            let (record, _, verdict) = run(
+                &task,
+                Faults {
+                    slow_consumer,
+                    ..Faults::default()
+                },
+            );
+            assert_eq!(verdict.outcome, outcome, "{verdict:?}");
+            let slope = record.backlog_slope.expect("enough looks");
+            assert_eq!(
+                slope.low > 8_000.0,
+                outcome == Outcome::Saturated,
+                "{slope:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn publish_only_has_no_deliveries_and_no_losses() {
     let mut task = task();
     task.workload.consumers = 0;

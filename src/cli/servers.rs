@@ -59,20 +59,22 @@ pub fn down(command: &Servers, output: &Output) -> Exit {
     if let Err(error) = named(&command.names) {
         return output.fail(Exit::Usage, error);
     }
-    let ended = Shelf::of_user().and_then(|shelf| shelf.down(&command.names));
-    match ended {
-        Ok(ended) if ended.is_empty() => {
-            output.remark("no broker was kept running");
-            Exit::Done
-        }
-        Ok(ended) => {
-            let lines = ended
-                .iter()
-                .map(|kept| format!("{} ended\n", kept.record.server));
-            output.print(&lines.collect::<String>())
-        }
-        Err(error) => output.fail(Exit::Failed, error),
+    let ended = match Shelf::of_user().and_then(|shelf| shelf.down(&command.names)) {
+        Ok(ended) => ended,
+        Err(error) => return output.fail(Exit::Failed, error),
+    };
+    if ended.is_empty() && command.names.is_empty() {
+        output.remark("no broker was kept running");
     }
+    for name in &command.names {
+        if !ended.iter().any(|kept| kept.record.server == *name) {
+            output.remark(format!("no {name} was kept running"));
+        }
+    }
+    let lines = ended
+        .iter()
+        .map(|kept| format!("{} ended\n", kept.record.server));
+    output.print(&lines.collect::<String>())
 }
 
 /// Shows those that are kept.

@@ -21,7 +21,7 @@ const SECOND: u64 = 1_000_000_000;
 /// its growth could not be told from so few looks.
 const LOOK: u64 = 100_000_000;
 const LOOKS: u64 = 24;
-const LEAST_LOOK: u64 = 20_000_000;
+const LEAST_LOOK: u64 = 1_000_000;
 /// How often the drain looks whether everything is in, nanoseconds.
 const DRAIN_LOOK: u64 = 1_000_000;
 /// A drain at whose limit the last receipt is younger than this was cut off, nanoseconds.

@@ -5,6 +5,8 @@
 pub mod acks;
 pub mod contract;
 pub mod controller;
+mod crew;
+mod gate;
 pub mod group;
 pub mod inbox;
 pub mod ledger;

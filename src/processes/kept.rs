@@ -71,13 +71,6 @@ pub enum Error {
         /// What the attempt said.
         source: io::Error,
     },
-
-    /// Nothing of this name is kept.
-    #[error("no {name} is kept running\n   `mqbench status` shows what is")]
-    NotKept {
-        /// What was asked for.
-        name: String,
-    },
 }
 
 /// A server that is kept.
@@ -197,18 +190,12 @@ impl Shelf {
         Ok((kept, true))
     }
 
-    /// Ends the kept servers of these names, or all if there are none, and gives what was ended. Entries of
-    /// servers that are gone already are removed, with their folders.
+    /// Ends the kept servers of these names, or all if no name is given, and gives what was ended: nothing
+    /// where none is kept. Entries of servers that are gone already are removed, with their folders.
     pub fn down(&self, names: &[String]) -> Result<Vec<Kept>, Error> {
         let _lock = self.lock()?;
         let mut servers = self.read()?;
         let wanted = |kept: &Kept| names.is_empty() || names.contains(&kept.record.server);
-        if let Some(name) = names
-            .iter()
-            .find(|name| !servers.iter().any(|kept| kept.record.server == **name))
-        {
-            return Err(Error::NotKept { name: name.clone() });
-        }
         let mut ended = Vec::new();
         while let Some(at) = servers.iter().position(wanted) {
             let kept = servers[at].clone();

@@ -208,14 +208,20 @@ fn nothing_kept_is_said_and_no_error() {
     for (arguments, says) in [
         (&["status"][..], "no broker is kept running"),
         (&["down"], "no broker was kept running"),
+        (&["down", "nats"], "no nats was kept running"),
     ] {
         let ended = place.run(arguments);
         ended.assert_code(0);
         assert!(ended.err.contains(says), "{}", ended.err);
     }
     assert_eq!(place.run(&["status", "--quiet"]).err, "");
-    let ended = place.run(&["down", "nats"]);
-    assert_eq!(ended.code, Some(3), "{}", ended.err);
+    let ended = place.run(&["down", "natz"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(
+        ended.err.contains("no managed server `natz`"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
