@@ -112,6 +112,20 @@ fn a_backlog_is_counted() {
     assert_eq!(waiting(), 4);
 }
 
+/// What a consumer of the trial's group reads that never acknowledges.
+fn read_as(server: &Server, task: &Task, consumer: &str) -> String {
+    let group = format!("mqbench-{}-{}-group-0", task.run_id, task.trial);
+    let stream = task.destination(0);
+    let read = ["XREADGROUP", "GROUP", &group, consumer, "COUNT", "10"];
+    let rest = ["BLOCK", "300", "STREAMS", &stream, ">"];
+    loop {
+        let got = cli(server, &[&read[..], &rest[..]].concat());
+        if !got.is_empty() {
+            return got;
+        }
+    }
+}
+
 #[test]
 fn what_another_consumer_left_is_taken_over_and_flagged() {
     let Some(server) = Server::redis(&[]) else {
@@ -122,28 +136,76 @@ fn what_another_consumer_left_is_taken_over_and_flagged() {
     task.options
         .insert("claim_after".to_owned(), Value::from("100ms"));
     at_rate(&mut task, 1_000.0, Duration::from_secs(1));
-    let stream = task.destination(0);
-    let group = format!("mqbench-{}-{}-group-0", task.run_id, task.trial);
-    let seen = run_disturbed(task, |_| {
+    let seen = run_disturbed(task.clone(), |_| {
         // A consumer of the group that reads and dies: its messages come back to the others.
-        let read = [
-            "XREADGROUP",
-            "GROUP",
-            &group,
-            "dead",
-            "COUNT",
-            "10",
-            "BLOCK",
-            "300",
-            "STREAMS",
-            &stream,
-            ">",
-        ];
-        while cli(&server, &read).is_empty() {}
+        read_as(&server, &task, "dead");
     });
     let (failure, audit) = (&seen.record.failure, &seen.record.audit);
     assert_eq!(*failure, None);
     assert_eq!(audit.distinct, 1_000, "nothing is lost: {audit:?}");
+    assert_eq!(audit.out_of_order, 0, "order begins afresh: {audit:?}");
+}
+
+#[test]
+fn a_consumer_that_loses_its_connection_comes_back_to_what_it_had_not_got() {
+    let Some(server) = Server::redis(&[]) else {
+        return;
+    };
+    let mut task = task("redis-streams", Some(server.url()));
+    offer(&mut task, Delivery::AtLeastOnce, Durability::Memory);
+    // What is left to another consumer would be taken over too late.
+    task.options
+        .insert("claim_after".to_owned(), Value::from("60s"));
+    at_rate(&mut task, 1_000.0, Duration::from_secs(2));
+    let seen = run_disturbed(task.clone(), |_| {
+        // Handed out in its name and never seen by it, as what was on its way when a connection dies.
+        read_as(&server, &task, "consumer-0");
+        let clients = cli(&server, &["CLIENT", "LIST"]);
+        // They are in order of age, and the consumer of the trial is older than ours.
+        let reading = clients.lines().find(|it| it.contains("cmd=xreadgroup"));
+        let number = reading.and_then(|it| it.strip_prefix("id=")?.split(' ').next());
+        let number = number.expect("a consumer that reads");
+        assert_eq!(cli(&server, &["CLIENT", "KILL", "ID", number]), "1");
+    });
+    let record = &seen.record;
+    assert_eq!(record.failure, None);
+    let audit = &record.audit;
+    assert_eq!(audit.distinct, 2_000, "nothing is lost: {audit:?}");
+    assert_eq!((audit.duplicated, audit.out_of_order), (0, 0), "{audit:?}");
+    let notes = &record.notes;
+    assert!(
+        notes[0].contains("lost their connection 1 times"),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn what_is_pending_is_not_trimmed() {
+    let Some(server) = Server::redis(&[]) else {
+        return;
+    };
+    let mut task = task("redis-streams", Some(server.url()));
+    offer(&mut task, Delivery::AtLeastOnce, Durability::Memory);
+    task.options
+        .insert("claim_after".to_owned(), Value::from("0s"));
+    task.phases.drain = Duration::from_millis(500);
+    at_rate(&mut task, 20_000.0, Duration::from_secs(2));
+    let stream = task.destination(0);
+    let mut left = None;
+    run_disturbed(task.clone(), |_| {
+        let got = read_as(&server, &task, "dead");
+        // The stream's name, then the id of the first.
+        let id = got.lines().nth(1).expect("an id").to_owned();
+        let before = described(&server, &stream, "entries-added");
+        assert!(wait_until(Duration::from_secs(20), || {
+            described(&server, &stream, "entries-added") >= before + 10_000
+        }));
+        left = Some(cli(&server, &["XRANGE", &stream, &id, &id]));
+    });
+    assert!(
+        left.is_some_and(|entry| !entry.is_empty()),
+        "it was trimmed"
+    );
 }
 
 #[test]
@@ -176,6 +238,14 @@ fn a_server_that_keeps_less_than_was_asked_is_refused() {
     offer(&mut task, Delivery::AtLeastOnce, Durability::Disk);
     let session = prepare(&task).expect("disk is given");
     assert!(session.notes()[0].contains("everysec"), "and labelled");
+    cli(&server, &["CONFIG", "SET", "appendfsync", "always"]);
+    cli(
+        &server,
+        &["CONFIG", "SET", "no-appendfsync-on-rewrite", "yes"],
+    );
+    offer(&mut task, Delivery::AtLeastOnce, Durability::Fsync);
+    let text = prepare(&task).err().expect("refused").to_string();
+    assert!(text.contains("no-appendfsync-on-rewrite yes"), "{text}");
     cli(&server, &["CONFIG", "SET", "appendonly", "no"]);
     let text = prepare(&task).err().expect("refused").to_string();
     assert!(text.contains("appendonly no"), "{text}");

@@ -12,6 +12,7 @@ mod loopback_pipes;
 pub mod nats;
 pub mod redis;
 mod redis_connection;
+mod redis_entries;
 mod redis_names;
 pub mod redis_pubsub;
 mod redis_reader;

@@ -71,6 +71,16 @@ pub fn info_line<'i>(info: &'i str, name: &str) -> Option<&'i str> {
         .map(str::trim)
 }
 
+/// What an answer to `INFO` says of the version: of Redis, and of a relative that tells one of its own
+/// besides the Redis that it is compatible with.
+pub fn version(info: &str) -> Option<(String, String)> {
+    let version = match info_line(info, "valkey_version") {
+        Some(own) => format!("Valkey {own}"),
+        None => info_line(info, "redis_version")?.to_owned(),
+    };
+    Some(("version".to_owned(), version))
+}
+
 /// One setting of the server; `None` where we may not ask.
 pub async fn setting(connection: &mut MultiplexedConnection, name: &str) -> Option<String> {
     let answer: RedisResult<Vec<String>> = cmd("CONFIG")

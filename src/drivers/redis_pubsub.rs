@@ -15,8 +15,8 @@ use super::descriptor::{
     Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
 };
 use super::redis::{
-    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed,
-    info_line, reason, setting,
+    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed, reason,
+    setting, version,
 };
 use super::redis_connection::{SCHEMES, SECURITY, address, connect, in_time, subscriber};
 use super::{AsyncConsumer, Consumer, Driver, DriverError, Publisher, Session};
@@ -94,10 +94,7 @@ impl Driver for RedisPubSub {
                 .await
                 .map_err(failed(task, "ask for the version"))?;
             check_size(task, &mut connection).await?;
-            let mut facts = Vec::new();
-            if let Some(version) = info_line(&info, "redis_version") {
-                facts.push(("version".to_owned(), version.to_owned()));
-            }
+            let mut facts: Vec<(String, String)> = version(&info).into_iter().collect();
             let limits = setting(&mut connection, "client-output-buffer-limit").await;
             if let Some((_, limit)) = limits.as_deref().and_then(|l| l.split_once("pubsub ")) {
                 let key = "client-output-buffer-limit pubsub".to_owned();

@@ -1,23 +1,33 @@
-//! The consumer of Redis Streams: reads, acknowledges with the next read, takes over what others left.
+//! The consumer of Redis Streams: reads, acknowledges with the next read, takes over what others left,
+//! and comes back when its connection was lost.
 //!
-//! The client's typed replies would build maps of every entry, which costs a third of the throughput;
-//! a walk over the raw value copies nothing.
+//! What the server has handed out and nobody has acknowledged stays pending: it is read again by the
+//! consumer that it was handed to, when that has a connection again, or by another when it has been
+//! pending for long. So at-least-once holds when a connection dies.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, Value, cmd};
+use redis::{Pipeline, RedisError, Value, cmd};
+use tokio::time::{sleep, timeout_at};
 
 use super::DriverError;
-use super::redis::reason;
-use super::redis_connection::address;
+use super::redis::{ANSWER_WITHIN, reason};
+use super::redis_connection::{address, connect};
+use super::redis_entries::{of_claim, of_read};
 use super::redis_names::group_name;
+use super::target::GONE_AFTER;
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::Delivery;
 
 /// How long a read waits for messages before it is asked again.
-pub const BLOCK: Duration = Duration::from_secs(1);
+const BLOCK: Duration = Duration::from_secs(1);
+
+/// How long after a loss or a failed attempt the next connection is tried.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// What one consumer has read and not acknowledged.
 struct Owed {
@@ -27,86 +37,215 @@ struct Owed {
     since: Instant,
 }
 
+/// What ended a turn of a consumer.
+enum Trouble {
+    /// The connection is of no use any more.
+    Lost(String),
+    /// The server said no.
+    Refused(String),
+}
+
+impl From<RedisError> for Trouble {
+    fn from(error: RedisError) -> Trouble {
+        // A server that says nothing for so long is not helped by another connection.
+        if error.is_io_error() && !error.is_timeout() {
+            Trouble::Lost(reason(&error))
+        } else {
+            Trouble::Refused(reason(&error))
+        }
+    }
+}
+
+/// How often consumers of a trial have lost their connection and got another.
+#[derive(Debug, Default)]
+pub struct Losses(AtomicU64);
+
+impl Losses {
+    /// For the reader of the trial's figures, where there is something to say.
+    pub fn note(&self, delivery: Delivery) -> Option<String> {
+        let times = self.0.load(Ordering::Relaxed);
+        let then = match delivery {
+            Delivery::AtMostOnce => "what was on its way to them is lost",
+            _ => "what they had not acknowledged was read again",
+        };
+        let note =
+            || format!("consumers lost their connection {times} times and came back: {then}");
+        (times > 0).then(note)
+    }
+}
+
 /// One consumer at work.
 pub struct Reader<'t> {
     task: &'t Task,
+    losses: &'t Losses,
     connection: MultiplexedConnection,
     streams: Vec<String>,
     group: String,
     name: String,
     /// At most once: the server forgets what it hands out.
     no_ack: bool,
+    /// What others have left pending for so long is taken over.
+    claim_after: Option<Duration>,
+    claimed: Instant,
     owed: Owed,
     pipeline: Pipeline,
 }
 
 impl<'t> Reader<'t> {
-    /// On a connection that is patient enough for a read that waits.
-    pub fn new(
+    /// Connects.
+    pub async fn open(
         task: &'t Task,
+        losses: &'t Losses,
         group: u32,
         consumer: u32,
-        connection: MultiplexedConnection,
-    ) -> Reader<'t> {
-        let streams = task.destination_names_of(consumer);
-        Reader {
+    ) -> Result<Reader<'t>, DriverError> {
+        let mine = task.destinations_of(consumer);
+        let no_ack = task.delivery == Delivery::AtMostOnce;
+        let claim_after = task
+            .time("claim_after")
+            .filter(|time| !no_ack && !time.is_zero());
+        Ok(Reader {
             task,
-            connection,
+            losses,
+            connection: patient(task).await?,
             owed: Owed {
-                ids: vec![Vec::new(); streams.len()],
+                ids: vec![Vec::new(); mine.len()],
                 count: 0,
                 since: Instant::now(),
             },
-            streams,
+            streams: mine.into_iter().map(|n| task.destination(n)).collect(),
             group: group_name(task, group),
             name: format!("consumer-{consumer}"),
-            no_ack: task.delivery == Delivery::AtMostOnce,
+            no_ack,
+            // Those that live acknowledge late where they are told to.
+            claim_after: claim_after.map(|time| time.max(2 * task.workload.ack.within)),
+            claimed: Instant::now(),
             pipeline: Pipeline::new(),
-        }
+        })
     }
 
     /// Reads until it fails.
     pub async fn run(mut self, mut inbox: Inbox) -> Result<(), DriverError> {
-        let doing = format!("receive from {}", address(self.task));
-        let problem = |cause: String| DriverError {
-            doing: doing.clone(),
-            cause,
-        };
-        let claim_after = self.task.time("claim_after").filter(|_| !self.no_ack);
-        let mut claimed = Instant::now();
         // The groups were made before: whatever is sent from now on, they get.
         inbox.ready();
+        let mut back = false;
+        loop {
+            let turn = if back {
+                self.read_again(&mut inbox).await
+            } else {
+                self.turn(&mut inbox).await
+            };
+            match turn {
+                Ok(()) => back = false,
+                Err(Trouble::Lost(cause)) => {
+                    self.reconnect(cause).await?;
+                    back = !self.no_ack;
+                }
+                Err(Trouble::Refused(cause)) => return Err(self.failed(cause)),
+            }
+        }
+    }
+
+    fn failed(&self, cause: String) -> DriverError {
+        DriverError {
+            doing: format!("receive from {}", address(self.task)),
+            cause,
+        }
+    }
+
+    /// One read, with the acknowledgements that are due.
+    async fn turn(&mut self, inbox: &mut Inbox) -> Result<(), Trouble> {
+        self.pipeline.clear();
+        let acks = self.add_acks();
+        self.add_read();
+        let read = self.ask(acks + 1).await?;
+        self.take(read, inbox, false);
+        if self.no_ack {
+            self.owed.forget();
+        }
+        match self.claim_after {
+            Some(idle) if self.claimed.elapsed() >= idle / 2 => {
+                self.claimed = Instant::now();
+                self.claim(idle, inbox).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the pipeline; the answer to its last command.
+    async fn ask(&mut self, commands: usize) -> Result<Value, Trouble> {
+        let Reader {
+            connection,
+            pipeline,
+            ..
+        } = self;
+        let answers = connection
+            .send_packed_commands(pipeline, 0, commands)
+            .await?;
+        let mut last = Value::Nil;
+        for answer in answers {
+            if let Value::ServerError(error) = &answer {
+                return Err(Trouble::Refused(error.to_string()));
+            }
+            last = answer;
+        }
+        Ok(last)
+    }
+
+    /// Hands in what was read; how many entries that were.
+    fn take(&mut self, read: Value, inbox: &mut Inbox, again: bool) -> usize {
+        let stamp = inbox.stamp();
+        let Reader { owed, streams, .. } = self;
+        let before = owed.count;
+        of_read(read, |stream, id, message| {
+            if let Some(message) = message {
+                inbox.received_at(stamp, message, again);
+            }
+            let place = streams.iter().position(|s| s.as_bytes() == stream);
+            owed.add(place.unwrap_or(0), id);
+        });
+        owed.count - before
+    }
+
+    /// Gets another connection, if the server is there again soon.
+    async fn reconnect(&mut self, cause: String) -> Result<(), DriverError> {
+        let end = Instant::now() + GONE_AFTER;
+        let mut why = cause.clone();
+        while Instant::now() < end {
+            sleep(AGAIN_AFTER).await;
+            match timeout_at(end.into(), pin!(patient(self.task))).await {
+                Ok(Ok(connection)) => {
+                    self.losses.0.fetch_add(1, Ordering::Relaxed);
+                    self.connection = connection;
+                    return Ok(());
+                }
+                Ok(Err(error)) => why = error.cause,
+                Err(_) => {}
+            }
+        }
+        let seconds = GONE_AFTER.as_secs();
+        Err(self.failed(format!("{cause} and not back after {seconds} s ({why})")))
+    }
+
+    /// After a loss: acknowledges what was received, and reads what was handed out to this consumer and
+    /// did not arrive, or whose acknowledgement did not.
+    async fn read_again(&mut self, inbox: &mut Inbox) -> Result<(), Trouble> {
+        inbox.new_epoch();
         loop {
             self.pipeline.clear();
-            let acks = self.add_acks();
-            self.add_read();
-            let answers = self
-                .connection
-                .send_packed_commands(&self.pipeline, 0, acks + 1)
-                .await
-                .map_err(|error| problem(reason(&error)))?;
-            let mut read = Value::Nil;
-            for answer in answers {
-                if let Value::ServerError(error) = &answer {
-                    return Err(problem(error.to_string()));
-                }
-                read = answer;
+            let acks = self.add_all_acks();
+            let read = self.pipeline.cmd("XREADGROUP").arg("GROUP");
+            read.arg(&self.group).arg(&self.name);
+            read.arg("COUNT")
+                .arg(self.task.count("read_count").unwrap_or(256));
+            read.arg("STREAMS").arg(&self.streams);
+            for _ in &self.streams {
+                // A place instead of `>`: what is pending from there on.
+                read.arg("0");
             }
-            let stamp = inbox.stamp();
-            let Reader { owed, streams, .. } = &mut self;
-            entries_of_read(read, |stream, id, message| {
-                inbox.received_at(stamp, message, false);
-                let place = streams.iter().position(|s| s.as_bytes() == stream);
-                owed.add(place.unwrap_or(0), id);
-            });
-            if self.no_ack {
-                self.owed.forget();
-            }
-            if let Some(idle) = claim_after
-                && claimed.elapsed() >= idle / 2
-            {
-                claimed = Instant::now();
-                self.claim(idle, &mut inbox).await.map_err(&problem)?;
+            let read = self.ask(acks + 1).await?;
+            if self.take(read, inbox, true) == 0 {
+                return Ok(());
             }
         }
     }
@@ -117,9 +256,10 @@ impl<'t> Reader<'t> {
         let policy = &self.task.workload.ack;
         let due = self.owed.count >= policy.every.max(1) as usize
             || self.owed.count > 0 && self.owed.since.elapsed() >= policy.within;
-        if !due {
-            return 0;
-        }
+        if due { self.add_all_acks() } else { 0 }
+    }
+
+    fn add_all_acks(&mut self) -> usize {
         let mut commands = 0;
         for (stream, ids) in self.streams.iter().zip(&self.owed.ids) {
             if !ids.is_empty() {
@@ -156,27 +296,50 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Takes over what others of the group have left.
-    async fn claim(&mut self, idle: Duration, inbox: &mut Inbox) -> Result<(), String> {
+    /// Takes over what others of the group have left. What this one has received it acknowledges first:
+    /// otherwise it would take that over from itself.
+    async fn claim(&mut self, idle: Duration, inbox: &mut Inbox) -> Result<(), Trouble> {
+        self.pipeline.clear();
+        let acks = self.add_all_acks();
+        if acks > 0 {
+            self.ask(acks).await?;
+        }
         for (place, stream) in self.streams.iter().enumerate() {
-            let mut claim = cmd("XAUTOCLAIM");
-            claim.arg(stream).arg(&self.group).arg(&self.name);
-            claim.arg(idle.as_millis() as u64).arg("0-0");
-            claim.arg("COUNT").arg(256);
-            let answer = self.connection.send_packed_command(&claim).await;
-            let answer = answer.map_err(|error| reason(&error))?;
-            if let Value::ServerError(error) = &answer {
-                return Err(error.to_string());
+            let mut from = b"0-0".to_vec();
+            loop {
+                let mut claim = cmd("XAUTOCLAIM");
+                claim.arg(stream).arg(&self.group).arg(&self.name);
+                claim.arg(idle.as_millis() as u64).arg(&from);
+                claim.arg("COUNT").arg(256);
+                let answer = self.connection.send_packed_command(&claim).await?;
+                if let Value::ServerError(error) = &answer {
+                    return Err(Trouble::Refused(error.to_string()));
+                }
+                let (stamp, owed) = (inbox.stamp(), &mut self.owed);
+                let mut first = true;
+                let next = of_claim(answer, |id, message| {
+                    // They are older than what this consumer has seen: order begins afresh.
+                    if std::mem::take(&mut first) {
+                        inbox.new_epoch();
+                    }
+                    if let Some(message) = message {
+                        inbox.received_at(stamp, message, true);
+                    }
+                    owed.add(place, id);
+                });
+                match next {
+                    Some(next) => from = next,
+                    None => break,
+                }
             }
-            let stamp = inbox.stamp();
-            let owed = &mut self.owed;
-            entries_of_claim(answer, |id, message| {
-                inbox.received_at(stamp, message, true);
-                owed.add(place, id);
-            });
         }
         Ok(())
     }
+}
+
+/// A connection that is patient enough for a read that waits.
+async fn patient(task: &Task) -> Result<MultiplexedConnection, DriverError> {
+    connect(task, BLOCK + ANSWER_WITHIN).await
 }
 
 impl Owed {
@@ -193,104 +356,5 @@ impl Owed {
         for ids in &mut self.ids {
             ids.clear();
         }
-    }
-}
-
-/// Hands out stream, id and message of every entry in the answer to `XREADGROUP`.
-fn entries_of_read(answer: Value, mut each: impl FnMut(&[u8], Vec<u8>, &[u8])) {
-    let mut stream = |name: Value, entries: Value| {
-        if let (Value::BulkString(name), Value::Array(entries)) = (name, entries) {
-            walk(entries, |id, message| each(&name, id, message));
-        }
-    };
-    match answer {
-        Value::Array(streams) => {
-            for pair in streams {
-                if let Value::Array(pair) = pair
-                    && let Ok([name, entries]) = <[Value; 2]>::try_from(pair)
-                {
-                    stream(name, entries);
-                }
-            }
-        }
-        // RESP3 answers with a map.
-        Value::Map(streams) => {
-            for (name, entries) in streams {
-                stream(name, entries);
-            }
-        }
-        // Nothing came in time.
-        _ => {}
-    }
-}
-
-/// Hands out id and message of every entry in the answer to `XAUTOCLAIM`: the place to go on from, the
-/// entries, and what had been deleted.
-fn entries_of_claim(answer: Value, each: impl FnMut(Vec<u8>, &[u8])) {
-    if let Value::Array(parts) = answer
-        && let Some(Value::Array(entries)) = parts.into_iter().nth(1)
-    {
-        walk(entries, each);
-    }
-}
-
-/// Entries are pairs of an id and a flat list of fields and values; the message is the first value.
-fn walk(entries: Vec<Value>, mut each: impl FnMut(Vec<u8>, &[u8])) {
-    for entry in entries {
-        if let Value::Array(pair) = entry
-            && let Ok([Value::BulkString(id), Value::Array(fields)]) = <[Value; 2]>::try_from(pair)
-            && let Some(Value::BulkString(message)) = fields.get(1)
-        {
-            each(id, message);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(text: &str) -> Value {
-        Value::BulkString(text.as_bytes().to_vec())
-    }
-
-    fn entry(id: &str, message: &str) -> Value {
-        Value::Array(vec![text(id), Value::Array(vec![text("m"), text(message)])])
-    }
-
-    fn read(answer: Value) -> Vec<(String, String, String)> {
-        let mut found = Vec::new();
-        let owned = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        entries_of_read(answer, |stream, id, message| {
-            found.push((owned(stream), owned(&id), owned(message)));
-        });
-        found
-    }
-
-    #[test]
-    fn both_shapes_of_an_answer_are_walked() {
-        let entries = Value::Array(vec![entry("1-0", "a"), entry("1-1", "b")]);
-        let expected = [("s", "1-0", "a"), ("s", "1-1", "b")];
-        let expected = expected.map(|(s, i, m)| (s.to_owned(), i.to_owned(), m.to_owned()));
-        let array = Value::Array(vec![Value::Array(vec![text("s"), entries.clone()])]);
-        assert_eq!(read(array), expected);
-        assert_eq!(read(Value::Map(vec![(text("s"), entries)])), expected);
-        assert_eq!(read(Value::Nil), []);
-    }
-
-    #[test]
-    fn an_entry_that_was_deleted_is_passed_over() {
-        let gone = Value::Array(vec![text("1-0"), Value::Nil]);
-        let mut count = 0;
-        let claim = Value::Array(vec![
-            text("0-0"),
-            Value::Array(vec![gone, entry("1-1", "b")]),
-            Value::Array(vec![text("1-0")]),
-        ]);
-        entries_of_claim(claim, |_, message| {
-            count += 1;
-            assert_eq!(message, b"b");
-        });
-        assert_eq!(count, 1);
     }
 }

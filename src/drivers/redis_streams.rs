@@ -15,7 +15,7 @@ use super::redis::{
 };
 use super::redis_connection::{SCHEMES, SECURITY, connect};
 use super::redis_names::groups;
-use super::redis_reader::{BLOCK, Reader};
+use super::redis_reader::{Losses, Reader};
 use super::redis_upkeep::{backlog, facts_and_check, trim};
 use super::{AsyncConsumer, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
@@ -106,9 +106,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
         OptionSpec {
             name: "claim_after",
             kind: OptionKind::Time,
-            default: None,
+            default: Some("5s"),
             about: "Consumers take over what another consumer of their group has left \
-                    unacknowledged for so long (XAUTOCLAIM).",
+                    unacknowledged for so long (XAUTOCLAIM), and for at least twice ack.within; \
+                    0s: never.",
         },
     ],
     patterns: &[
@@ -219,6 +220,7 @@ impl Driver for RedisStreams {
                 task: Arc::new(task.clone()),
                 facts,
                 notes,
+                losses: Arc::default(),
             };
             if let Err(error) = make_groups(task, &mut connection).await {
                 // What was made so far would stay; the error is what the user must hear.
@@ -263,6 +265,7 @@ struct StreamsSession {
     task: Arc<Task>,
     facts: Vec<(String, String)>,
     notes: Vec<String>,
+    losses: Arc<Losses>,
 }
 
 impl Session for StreamsSession {
@@ -271,7 +274,8 @@ impl Session for StreamsSession {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+        let lost = self.losses.note(self.task.delivery);
+        self.notes.iter().cloned().chain(lost).collect()
     }
 
     fn publisher(&self, publisher: u32) -> Publisher {
@@ -282,6 +286,7 @@ impl Session for StreamsSession {
     fn consumer(&self, group: u32, consumer: u32) -> Consumer {
         Consumer::Async(Box::new(StreamsConsumer {
             task: Arc::clone(&self.task),
+            losses: Arc::clone(&self.losses),
             group,
             consumer,
         }))
@@ -354,6 +359,7 @@ impl Commands for Add {
 
 struct StreamsConsumer {
     task: Arc<Task>,
+    losses: Arc<Losses>,
     group: u32,
     consumer: u32,
 }
@@ -361,9 +367,7 @@ struct StreamsConsumer {
 impl AsyncConsumer for StreamsConsumer {
     fn run(&mut self, inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            // A connection of its own, patient enough for a read that waits.
-            let connection = connect(&self.task, BLOCK + ANSWER_WITHIN).await?;
-            let reader = Reader::new(&self.task, self.group, self.consumer, connection);
+            let reader = Reader::open(&self.task, &self.losses, self.group, self.consumer).await?;
             let reading = pin!(reader.run(inbox));
             if (self.group, self.consumer) != (0, 0) {
                 return reading.await;

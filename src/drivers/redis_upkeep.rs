@@ -8,7 +8,7 @@ use redis::{Pipeline, RedisResult, Value, cmd};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::DriverError;
-use super::redis::{ANSWER_WITHIN, failed, info_line, setting};
+use super::redis::{ANSWER_WITHIN, failed, info_line, setting, version};
 use super::redis_connection::{address, connect};
 use super::redis_names::groups;
 use crate::engine::task::Task;
@@ -37,16 +37,17 @@ pub async fn facts_and_check(
         Some(if enabled == "1" { "yes" } else { "no" }.to_owned())
     });
     let sync = setting(connection, "appendfsync").await;
+    let unsynced = setting(connection, "no-appendfsync-on-rewrite").await;
     let mut notes = Vec::new();
     let unverified = || "unverified".to_owned();
     let facts = [
-        info_line(&info, "redis_version").map(|v| ("version", v.to_owned())),
         Some(("appendonly", append_only.clone().unwrap_or_else(unverified))),
         Some(("appendfsync", sync.clone().unwrap_or_else(unverified))),
         info_line(&info, "maxmemory_policy").map(|v| ("maxmemory-policy", v.to_owned())),
     ];
     let facts = facts.into_iter().flatten();
-    let facts = facts.map(|(key, value)| (key.to_owned(), value)).collect();
+    let facts = facts.map(|(key, value)| (key.to_owned(), value));
+    let facts = version(&info).into_iter().chain(facts).collect();
 
     let contradicts = |key: &str, found: &str, needed: &str| DriverError {
         doing: format!("keep messages as asked at {}", address(task)),
@@ -61,6 +62,9 @@ pub async fn facts_and_check(
         match (task.durability, sync.as_deref()) {
             (Durability::Fsync, Some(other)) if other != "always" => {
                 return Err(contradicts("appendfsync", other, "always"));
+            }
+            (Durability::Fsync, Some(_)) if unsynced.as_deref() == Some("yes") => {
+                return Err(contradicts("no-appendfsync-on-rewrite", "yes", "no"));
             }
             (_, Some("everysec")) => notes.push(
                 "appendfsync is everysec: the write to the file may come up to 2 s after the \
