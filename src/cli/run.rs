@@ -11,7 +11,7 @@ use crate::processes::supervisor::{self, Event};
 use crate::report::live::{Ended, Live};
 use crate::report::text::View;
 use crate::report::{self, Format, files};
-use crate::results::provenance::BrokerProvenance;
+use crate::results::provenance::{BrokerProvenance, ContainerProvenance};
 use crate::results::store::{can_replace, replace};
 use crate::results::{Manifest, Provenance, Results, Store, StoreError};
 use crate::scenario::Scenario;
@@ -59,7 +59,12 @@ fn carry_out(
     let reaper = supervisor::reaper().map_err(failed)?;
 
     let mut live = Live::new(&plan, output.progress());
-    let mut fleet = Fleet::start(&plan, Arc::clone(&reaper) as _);
+    let mut fleet = Fleet::start(
+        &plan,
+        Arc::clone(&reaper) as _,
+        &mut |words| live.say(words),
+        &supervisor::is_interrupted,
+    );
     for broker in 0..plan.brokers.len() {
         if let Some(reason) = fleet.missing(broker) {
             live.say(&format!("{}: {reason}", plan.brokers[broker].label));
@@ -100,8 +105,12 @@ fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
         match (&broker.connection, fleet.facts(number)) {
             (_, Some(facts)) => {
                 provenance.server_version = Some(facts.version);
-                provenance.server_source =
-                    Some(format!("{} ({})", facts.program.display(), facts.origin));
+                provenance.server_source = Some(facts.source);
+                provenance.server_container = facts.container.map(|it| ContainerProvenance {
+                    engine: it.engine.name(),
+                    image: it.image,
+                    identity: it.identity,
+                });
                 provenance.server_settings = facts.config.into_iter().collect();
             }
             (Connection::External { url }, None) => provenance.server_source = Some(url.clone()),

@@ -42,6 +42,9 @@ pub struct Parties {
     pub supervisor: i32,
     /// The leading process of each server under test.
     pub brokers: Vec<i32>,
+    /// Processes that a container engine runs for those servers: what watches over each container and hands
+    /// connections on to it. They are part of the run and no cost of a server.
+    pub helpers: Vec<i32>,
     /// Where those servers keep their data, if that is on this machine.
     pub data: Vec<PathBuf>,
 }
@@ -288,7 +291,7 @@ impl Reading {
                 Party::Own
             } else if of_brokers.contains(&process.pid) {
                 Party::Broker
-            } else if ours.contains(&process.pid) {
+            } else if ours.contains(&process.pid) || parties.helpers.contains(&process.pid) {
                 Party::Ours
             } else if process.kernel {
                 Party::Kernel

@@ -5,6 +5,7 @@ use crate::drivers::descriptor::{Order, Side};
 use crate::scenario::Tls;
 use crate::scenario::units::duration;
 use crate::scenario::workload::{Arrival, Load, Measure, Payload, Workload};
+use crate::servers::find::CONTAINER;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::style::{self, pad, paint, width, wrap};
 
@@ -265,8 +266,10 @@ fn details(page: &mut Page, broker: &PlannedBroker, indent: usize) {
             if !settings.is_empty() {
                 text.push_str(&format!(" with {}", settings.join(", ")));
             }
-            if let Some(binary) = binary {
-                text.push_str(&format!(", program {binary}"));
+            match binary.as_deref() {
+                Some(CONTAINER) => text.push_str(", in a container"),
+                Some(binary) => text.push_str(&format!(", program {binary}")),
+                None => {}
             }
             text
         }

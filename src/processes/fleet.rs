@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::plan::{Connection, Plan};
-use crate::servers::{self, Instance, Keeper, Order, Origin};
+use crate::servers::{self, Contained, Found, Instance, Keeper, Order, Origin};
 
 use super::kept::Shelf;
 
@@ -35,6 +35,8 @@ pub struct Site {
     pub url: Option<String>,
     /// Its processes.
     pub pids: Vec<i32>,
+    /// Processes of a container engine that it needs, if it runs in a container.
+    pub helpers: Vec<i32>,
     /// Where it keeps its data.
     pub data: Vec<PathBuf>,
 }
@@ -44,18 +46,24 @@ pub struct Site {
 pub struct Facts {
     /// Its version, as it says.
     pub version: String,
-    /// The program that was run.
-    pub program: PathBuf,
-    /// What led to the program.
-    pub origin: &'static str,
+    /// What was run, and what led to it.
+    pub source: String,
+    /// The container engine and the image, if it runs in a container.
+    pub container: Option<Contained>,
     /// Its settings.
     pub config: BTreeMap<String, String>,
 }
 
 impl Fleet {
     /// Starts what the plan needs, all at once, and takes what is kept running already. A server that
-    /// cannot be had costs its own brokers their trials, not the others.
-    pub fn start(plan: &Plan, keeper: Arc<dyn Keeper>) -> Fleet {
+    /// cannot be had costs its own brokers their trials, not the others. What may take long is told to
+    /// `say`, and broken off once `is_over`.
+    pub fn start(
+        plan: &Plan,
+        keeper: Arc<dyn Keeper>,
+        say: &mut dyn FnMut(&str),
+        is_over: &dyn Fn() -> bool,
+    ) -> Fleet {
         let mut wanted: Vec<(String, BTreeMap<String, String>, Option<String>)> = Vec::new();
         let seats = plan
             .brokers
@@ -80,12 +88,23 @@ impl Fleet {
                 _ => None,
             })
             .collect();
+        // One after the other: several downloads at once are not faster.
+        let ready: Vec<Result<(), String>> = wanted
+            .iter()
+            .map(|(server, config, binary)| {
+                let order = order(server, config, binary.as_deref())?;
+                servers::fetch(&order, &keeper, say, is_over).map_err(|error| error.to_string())
+            })
+            .collect();
         let berths = thread::scope(|scope| {
             let starting: Vec<_> = wanted
                 .iter()
-                .map(|(server, config, binary)| {
+                .zip(ready)
+                .map(|((server, config, binary), ready)| {
                     let keeper = &keeper;
-                    scope.spawn(move || obtain(server, config, binary.as_deref(), keeper))
+                    scope.spawn(move || {
+                        ready.and_then(|()| obtain(server, config, binary.as_deref(), keeper))
+                    })
                 })
                 .collect();
             let started = starting.into_iter().map(|starting| {
@@ -127,8 +146,8 @@ impl Fleet {
         let record = berth.instance.as_ref().ok()?.record();
         Some(Facts {
             version: record.version.clone(),
-            program: record.found.program.clone(),
-            origin: origin(record.found.origin),
+            source: source(&record.found),
+            container: record.found.container().cloned(),
             config: record.site.config.clone(),
         })
     }
@@ -187,6 +206,7 @@ impl Fleet {
         Ok(Site {
             url: Some(record.url.clone()),
             pids: instance.leaders(),
+            helpers: instance.helpers(),
             data: vec![record.site.data()],
         })
     }
@@ -199,13 +219,32 @@ impl Fleet {
     }
 }
 
-fn origin(origin: Origin) -> &'static str {
-    match origin {
+/// What was run, for people.
+fn source(found: &Found) -> String {
+    let origin = match &found.origin {
         Origin::Scenario => "named in the scenario",
         Origin::Environment => "named in the environment",
         Origin::Path => "on the path",
         Origin::Cache => "in the cache",
-    }
+        Origin::Container(contained) => {
+            let engine = contained.engine.name();
+            return format!("{} (container of {engine})", contained.image);
+        }
+    };
+    format!("{} ({origin})", found.program.display())
+}
+
+fn order<'a>(
+    server: &str,
+    config: &BTreeMap<String, String>,
+    binary: Option<&'a str>,
+) -> Result<Order<'a>, String> {
+    Ok(Order {
+        server: servers::named(server).map_err(|error| error.to_string())?,
+        program: binary.map(Path::new),
+        config: config.clone(),
+        within: std::env::temp_dir(),
+    })
 }
 
 /// Takes a server that is kept running with the same settings, or starts one.
@@ -215,12 +254,7 @@ fn obtain(
     binary: Option<&str>,
     keeper: &Arc<dyn Keeper>,
 ) -> Result<Instance, String> {
-    let order = Order {
-        server: servers::named(server).map_err(|error| error.to_string())?,
-        program: binary.map(Path::new),
-        config: config.clone(),
-        within: std::env::temp_dir(),
-    };
+    let order = order(server, config, binary)?;
     if let Ok(shelf) = Shelf::of_user()
         && let Some(kept) = shelf
             .lend(&order, keeper)

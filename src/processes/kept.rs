@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::proc;
-use crate::servers::find::{Places, find, user_folder};
+use crate::servers::find::{Places, find, user_folder, wants_container};
 use crate::servers::group::wait_until;
 use crate::servers::{self, Config, Instance, Keeper, Order, Record, remove_folder};
 
@@ -101,10 +101,13 @@ impl Kept {
     fn serves(&self, order: &Order, config: &Config) -> bool {
         let about = order.server.about();
         // Another program is another server; where none can be found now, what runs is what there is.
-        let same_program = find(about, order.program, &Places::of(about))
-            .map_or(order.program.is_none(), |found| {
+        let places = Places::of(about);
+        let same_program = match wants_container(about, order.program, &places) {
+            true => self.record.found.container().is_some(),
+            false => find(about, order.program, &places).map_or(order.program.is_none(), |found| {
                 found.program == self.record.found.program
-            });
+            }),
+        };
         self.record.server == about.name && self.record.site.config == *config && same_program
     }
 }

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::child::{Waiting, this_program};
 use crate::servers::group::{Group, end_all, random_id, wait_until};
-use crate::servers::{Keeper, Launch, remove_folder};
+use crate::servers::{Container, Keeper, Launch, remove_folder};
 use crate::terminal::stderr::say_line;
 
 /// The hidden command that is the reaper.
@@ -29,6 +30,8 @@ pub const REAPER: &str = "__reaper";
 const GRACE: Duration = Duration::from_secs(3);
 /// How long a folder may resist: a killed process may have had a write under way.
 const REMOVAL: Duration = Duration::from_secs(5);
+/// How long an engine may take to make a container: it may copy the whole image.
+const MAKING: Duration = Duration::from_secs(60);
 /// What the reaper says when it is ready.
 const READY: u8 = b'!';
 
@@ -37,12 +40,16 @@ const READY: u8 = b'!';
 enum Note {
     /// End this in the end.
     End(Group),
+    /// Remove this container in the end, once the process that makes it has ended.
+    RemoveContainer(Container, Group),
     /// Continue this in the end: it was there before, and may be suspended.
     Wake(Group),
     /// Remove this in the end. Bytes, because a path need not be text.
     Remove(Vec<u8>),
     /// Forget this group.
     Release(Group),
+    /// Forget this container.
+    ReleaseContainer(Container),
     /// Forget this folder.
     ReleaseFolder(Vec<u8>),
 }
@@ -121,12 +128,19 @@ impl Reaper {
     }
 }
 
-impl Keeper for Reaper {
-    fn spawn(&self, launch: &Launch, folder: &Path, log: File) -> io::Result<(Child, Group)> {
+impl Reaper {
+    /// Starts a process once the reaper has the note about it.
+    fn launch(
+        &self,
+        launch: &Launch,
+        folder: &Path,
+        log: File,
+        note: impl FnOnce(Group) -> Note,
+    ) -> io::Result<(Child, Group)> {
         let mark = random_id()?;
         let waiting = Waiting::start(&self.program, launch, &mark, folder, log)?;
         let told = Group::of(waiting.id(), &mark).and_then(|group| {
-            self.tell(&Note::End(group.clone()))?;
+            self.tell(&note(group.clone()))?;
             Ok(group)
         });
         match told {
@@ -136,6 +150,24 @@ impl Keeper for Reaper {
                 Err(error)
             }
         }
+    }
+}
+
+impl Keeper for Reaper {
+    fn spawn(&self, launch: &Launch, folder: &Path, log: File) -> io::Result<(Child, Group)> {
+        self.launch(launch, folder, log, Note::End)
+    }
+
+    fn make(
+        &self,
+        container: &Container,
+        launch: &Launch,
+        folder: &Path,
+        log: File,
+    ) -> io::Result<Child> {
+        let note = |maker| Note::RemoveContainer(container.clone(), maker);
+        let (child, _) = self.launch(launch, folder, log, note)?;
+        Ok(child)
     }
 
     fn folder(&self, folder: &Path) -> io::Result<()> {
@@ -149,6 +181,10 @@ impl Keeper for Reaper {
     fn release(&self, group: &Group) {
         // A reaper that is gone has nothing to release.
         let _ = self.tell(&Note::Release(group.clone()));
+    }
+
+    fn release_container(&self, container: &Container) {
+        let _ = self.tell(&Note::ReleaseContainer(container.clone()));
     }
 
     fn release_folder(&self, folder: &Path) {
@@ -171,6 +207,7 @@ impl Drop for Reaper {
 struct Duties {
     end: Vec<Group>,
     wake: Vec<Group>,
+    containers: Vec<(Container, Group)>,
     remove: Vec<Vec<u8>>,
 }
 
@@ -180,6 +217,10 @@ impl Duties {
             Note::End(group) => self.end.push(group),
             Note::Wake(group) => self.wake.push(group),
             Note::Remove(folder) => self.remove.push(folder),
+            Note::RemoveContainer(container, maker) => self.containers.push((container, maker)),
+            Note::ReleaseContainer(container) => {
+                self.containers.retain(|(other, _)| *other != container);
+            }
             Note::Release(group) => {
                 self.end.retain(|other| *other != group);
                 self.wake.retain(|other| *other != group);
@@ -191,8 +232,9 @@ impl Duties {
     /// Does them; gives what could not be done.
     fn perform(&self) -> Vec<String> {
         self.wake.iter().for_each(Group::resume);
+        // Before the processes: what is attached to a container ends with it.
+        let mut failed = self.remove_containers();
         let remaining = end_all(&self.end, GRACE);
-        let mut failed = Vec::new();
         if !remaining.is_empty() {
             failed.push(format!("processes {remaining:?} could not be ended"));
         }
@@ -212,6 +254,33 @@ impl Duties {
             }
         }
         failed
+    }
+}
+
+impl Duties {
+    /// Removes all containers at once; gives what could not be done.
+    fn remove_containers(&self) -> Vec<String> {
+        let remove = |(container, maker): &(Container, Group)| {
+            // An engine goes on with what it was asked for when the one who asked is killed.
+            wait_until(MAKING, || !maker.lives());
+            container.remove().err().map(|why| {
+                format!(
+                    "the container {} could not be removed: {why}",
+                    container.name
+                )
+            })
+        };
+        thread::scope(|scope| {
+            let removals: Vec<_> = self
+                .containers
+                .iter()
+                .map(|both| scope.spawn(move || remove(both)))
+                .collect();
+            let outcomes = removals
+                .into_iter()
+                .map(|removal| removal.join().ok().flatten());
+            outcomes.flatten().collect()
+        })
     }
 }
 

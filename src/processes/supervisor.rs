@@ -174,6 +174,7 @@ fn one(
         task: task(plan, broker, trial, attempt, &site, run_id),
         supervisor: std::process::id() as i32,
         brokers: site.pids,
+        helpers: site.helpers,
         data: site.data,
     };
     let limit = deadline(plan);

@@ -40,6 +40,9 @@ pub struct Order {
     pub supervisor: i32,
     /// The broker's processes, where they are local.
     pub brokers: Vec<i32>,
+    /// Processes of a container engine that the broker needs.
+    #[serde(default)]
+    pub helpers: Vec<i32>,
     /// Folders in which the broker keeps its data.
     pub data: Vec<PathBuf>,
 }
@@ -121,6 +124,7 @@ fn trial(order: Order, input: BufReader<io::Stdin>) -> Result<Record, String> {
     let watch = Watch::new(Parties {
         supervisor: order.supervisor,
         brokers: order.brokers,
+        helpers: order.helpers,
         data: order.data,
     });
     let mut teller = Teller::new(&ledger);

@@ -31,6 +31,15 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
                 printable(note)
             ));
         }
+        let provenance = row.results.provenance.broker(row.place);
+        if let Some(container) = provenance.and_then(|it| it.server_container.as_ref()) {
+            notes.push(format!(
+                "{}: in a container of {} ({}), through a port that the engine forwards: compare it with others in containers",
+                printable(&row.broker.label),
+                printable(&container.engine),
+                printable(&container.image)
+            ));
+        }
     }
     notes
 }

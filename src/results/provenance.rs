@@ -25,8 +25,22 @@ pub struct BrokerProvenance {
     pub server_version: Option<String>,
     /// What was used: the path of a binary, an image, *embedded*, or where an external one answers.
     pub server_source: Option<String>,
+    /// The container in which it ran, if mqbench had it run in one.
+    pub server_container: Option<ContainerProvenance>,
     /// Settings of the server that were in force, in its own words.
     pub server_settings: Vec<(String, String)>,
+}
+
+/// In which container a server ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerProvenance {
+    /// The engine and its version.
+    pub engine: String,
+    /// Name of the image.
+    pub image: String,
+    /// What the engine says the image is.
+    pub identity: String,
 }
 
 impl Provenance {

@@ -95,7 +95,7 @@ pub struct BrokerDocument {
     pub max_rate: Option<Rate>,
     /// The private instance.
     pub managed: Option<ManagedDocument>,
-    /// The server's program, instead of the one that is found.
+    /// The server's program, instead of the one that is found; `container`: the pinned image, run by docker or podman.
     pub binary: Option<String>,
     /// What must hold for this broker instead of `workload.delivery`; needs `rank_unequal: true`.
     pub delivery: Option<Delivery>,

@@ -172,6 +172,32 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// It runs in a container that could not be removed.
+    #[error("{server} could not be ended: its container {container} remains: {why}")]
+    Container {
+        /// Name of the server.
+        server: String,
+        /// Name of the container.
+        container: String,
+        /// What the engine says, and what helps.
+        why: String,
+    },
+
+    /// What runs in its container cannot be watched.
+    #[error(
+        "{server} runs in the container {container} of {engine}, and its processes are not to be seen from here\n   \
+         what they use could not be measured: run mqbench on the machine of the engine itself, \
+         as a user who sees them, or use a broker of your own with `url`"
+    )]
+    Unseen {
+        /// Name of the server.
+        server: &'static str,
+        /// Name of the container.
+        container: String,
+        /// The engine.
+        engine: String,
+    },
+
     /// It did not end even when killed.
     #[error(
         "{server} could not be ended: processes {pids:?} remain, with their data in {}",

@@ -1,4 +1,5 @@
-//! Looks for an installation of a server: where the user says, on the path, in the cache.
+//! Looks for an installation of a server: where the user says, on the path, in the cache, and where there
+//! is none for a container engine that has an image of it.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -9,19 +10,51 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::container::Contained;
+use super::engine::Engine;
 use super::{About, Error, group::wait_until};
+
+/// What the scenario or `MQBENCH_<BROKER>_HOME` says instead of a place where only a container will do.
+pub const CONTAINER: &str = "container";
 
 /// A server's program and what led to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// The program, or the folder of a server that is more than one.
+    /// The program, or the folder of a server that is more than one; in a container its place there.
     pub program: PathBuf,
     /// What led to it.
     pub origin: Origin,
 }
 
+impl Found {
+    /// The container engine and the image that have it, if it is not on this machine itself.
+    pub fn container(&self) -> Option<&Contained> {
+        match &self.origin {
+            Origin::Container(contained) => Some(contained),
+            _ => None,
+        }
+    }
+
+    /// The address at which it is to listen: only clients on this machine may reach it. In a container that
+    /// is seen to by the ports that are published, and these lead to its other interfaces.
+    pub fn bind(&self) -> &'static str {
+        match self.container() {
+            Some(_) => "0.0.0.0",
+            None => "127.0.0.1",
+        }
+    }
+
+    /// What the program prints on its standard output, for those that tell their version and end.
+    pub fn output(&self, args: &[&str]) -> io::Result<String> {
+        match self.container() {
+            None => output_of(&self.program, args),
+            Some(contained) => contained.output_of(&self.program, args),
+        }
+    }
+}
+
 /// What led to a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// The scenario names it.
@@ -32,6 +65,8 @@ pub enum Origin {
     Path,
     /// `scripts/get` put it into the user's cache.
     Cache,
+    /// It is in an image that a container engine has.
+    Container(Contained),
 }
 
 /// Where to look, apart from the scenario.
@@ -86,16 +121,7 @@ pub fn find(
     places: &Places,
 ) -> Result<Found, Error> {
     let variable = home_variable(about);
-    let named = [
-        (scenario, Origin::Scenario, "the scenario".to_owned()),
-        (
-            places.home.as_deref(),
-            Origin::Environment,
-            variable.clone(),
-        ),
-    ];
-    for (place, origin, what) in named {
-        let Some(place) = place else { continue };
+    if let Some((place, origin, what)) = named_place(about, scenario, places) {
         return match program_in(about, place) {
             Some(program) => Ok(Found { program, origin }),
             None => Err(Error::Misplaced {
@@ -130,6 +156,104 @@ pub fn find(
     Err(Error::NotFound { about, looked })
 }
 
+/// The place that the user named, and where.
+fn named_place<'a>(
+    about: &About,
+    scenario: Option<&'a Path>,
+    places: &'a Places,
+) -> Option<(&'a Path, Origin, String)> {
+    let scenario = scenario.map(|place| (place, Origin::Scenario, "the scenario".to_owned()));
+    let home = places.home.as_deref();
+    let home = || home.map(|place| (place, Origin::Environment, home_variable(about)));
+    scenario.or_else(home)
+}
+
+/// Whether the user wants it from a container and from nowhere else.
+pub fn wants_container(about: &About, scenario: Option<&Path>, places: &Places) -> bool {
+    named_place(about, scenario, places).is_some_and(|(place, ..)| place == Path::new(CONTAINER))
+}
+
+/// Finds the program of a server, or where there is none on this machine an image of it that a container
+/// engine has already: see [`lacks_image`].
+pub fn find_or_contain(
+    about: &'static About,
+    scenario: Option<&Path>,
+    places: &Places,
+) -> Result<Found, Error> {
+    let looked = match in_vain(about, scenario, places)? {
+        Ok(found) => return Ok(found),
+        Err(looked) => looked,
+    };
+    contained(about, places).map_err(|why| not_contained(about, looked, &why))
+}
+
+/// The program on this machine; or where it was looked for in vain, which is nowhere if the user wants a
+/// container.
+fn in_vain(
+    about: &'static About,
+    scenario: Option<&Path>,
+    places: &Places,
+) -> Result<Result<Found, Vec<String>>, Error> {
+    if wants_container(about, scenario, places) {
+        return Ok(Err(Vec::new()));
+    }
+    match find(about, scenario, places) {
+        Err(Error::NotFound { looked, .. }) => Ok(Err(looked)),
+        found => found.map(Ok),
+    }
+}
+
+/// That no container engine helps either, and why.
+pub fn not_contained(about: &'static About, mut looked: Vec<String>, why: &str) -> Error {
+    looked.push(format!("a container engine ({why})"));
+    Error::NotFound { about, looked }
+}
+
+fn contained(about: &About, places: &Places) -> Result<Found, String> {
+    let image = about.image.as_ref();
+    let image = image.ok_or_else(|| format!("there is no image of {}", about.title))?;
+    let engine = Engine::find(&places.path)?;
+    let identity = engine.image(image.name);
+    let identity = identity.ok_or_else(|| format!("{} has no {}", engine.name(), image.name))?;
+    Ok(Found {
+        program: image.programs[0].into(),
+        origin: Origin::Container(Contained {
+            engine,
+            image: image.name.to_owned(),
+            identity,
+            container: None,
+        }),
+    })
+}
+
+/// An image that would do, if the engine had it.
+pub struct Lack {
+    /// The engine.
+    pub engine: Engine,
+    /// Name of the image.
+    pub image: &'static str,
+    /// Where the server was looked for in vain.
+    pub looked: Vec<String>,
+}
+
+/// What is missing for a server to run in a container, where it comes to that and no more is missing than
+/// the image.
+pub fn lacks_image(
+    about: &'static About,
+    scenario: Option<&Path>,
+    places: &Places,
+) -> Option<Lack> {
+    let image = about.image.as_ref()?.name;
+    let looked = in_vain(about, scenario, places).ok()?.err()?;
+    let engine = Engine::find(&places.path).ok()?;
+    let lack = Lack {
+        engine,
+        image,
+        looked,
+    };
+    lack.engine.image(image).is_none().then_some(lack)
+}
+
 /// The program at `place`: itself, or in that folder or its `bin`.
 fn program_in(about: &About, place: &Path) -> Option<PathBuf> {
     if runs(place) {
@@ -143,12 +267,12 @@ fn program_in(about: &About, place: &Path) -> Option<PathBuf> {
 }
 
 /// Whether this is a file that can be executed.
-fn runs(path: &Path) -> bool {
+pub fn runs(path: &Path) -> bool {
     path.metadata()
         .is_ok_and(|facts| facts.is_file() && facts.permissions().mode() & 0o111 != 0)
 }
 
-/// What a program prints on its standard output, for those that tell their version and end.
+/// What a program prints on its standard output.
 pub fn output_of(program: &Path, args: &[&str]) -> io::Result<String> {
     let mut child = Command::new(program)
         .args(args)

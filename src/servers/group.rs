@@ -88,6 +88,11 @@ impl Group {
         found
     }
 
+    /// Whether its leading process bears its mark, which others that only have its number do not.
+    pub fn is_marked(&self) -> bool {
+        self.marks(self.pid)
+    }
+
     fn marks(&self, pid: i32) -> bool {
         if self.mark.is_empty() {
             return false;

@@ -8,10 +8,12 @@ use std::process::Child;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::find::{Found, Places, find};
+use super::container::{Contained, Network};
+use super::engine::reason;
+use super::find::{Found, Origin, Places, find_or_contain};
 use super::group::{Group, random_id, wait_until};
 use super::record::{FOLDER_PREFIX, Record, Running};
-use super::{Config, Error, Keeper, Launch, Server, Site, named, socket};
+use super::{Config, Container, Error, Keeper, Launch, Server, Site, helpers, named, socket};
 
 /// How often a start is tried when others take its port.
 const ATTEMPTS: usize = 5;
@@ -19,6 +21,8 @@ const ATTEMPTS: usize = 5;
 const SUSPEND: Duration = Duration::from_secs(5);
 /// How long the kernel may take to let go of a process that has ended.
 const REAP: Duration = Duration::from_secs(1);
+/// How long a container may take to run once it is started.
+const CONTAINER: Duration = Duration::from_secs(20);
 /// How long an instance may take to answer after it was suspended.
 const RESUME: Duration = Duration::from_secs(10);
 /// How much of a log is read to find the reason in it, and how many lines of it are shown.
@@ -53,6 +57,8 @@ pub struct Instance {
     server: &'static dyn Server,
     record: Record,
     children: Vec<Child>,
+    /// What is attached to its containers, if it has any: the children, then.
+    attached: Vec<Group>,
     keeper: Arc<dyn Keeper>,
     hold: Hold,
     suspended: Option<Duration>,
@@ -71,26 +77,46 @@ impl From<Error> for Failure {
     }
 }
 
+/// The failure of a start, which others may have caused by taking its port.
+fn early(log: &str, error: Error) -> Failure {
+    let log = log.to_lowercase();
+    let taken = ["address already in use", "port is already allocated"];
+    match error {
+        Error::Ended { .. } if taken.iter().any(|words| log.contains(words)) => Failure::PortTaken,
+        error => Failure::For(error),
+    }
+}
+
 impl Instance {
     /// Starts one and waits until it answers.
     pub fn start(order: &Order, keeper: &Arc<dyn Keeper>) -> Result<Instance, Error> {
         let about = order.server.about();
         let config = about.effective(&order.config)?;
-        let found = find(about, order.program, &Places::of(about))?;
-        let version = order
-            .server
-            .version(&found)
-            .map_err(|source| Error::Version {
+        let found = find_or_contain(about, order.program, &Places::of(about))?;
+        let version = |found: &Found| {
+            let version = order.server.version(found);
+            version.map_err(|source| Error::Version {
                 server: about.name,
                 program: found.program.clone(),
                 source,
-            })?;
+            })
+        };
+        // What is in an image can be asked only when it runs.
+        let known = match found.container() {
+            None => Some(version(&found)?),
+            Some(_) => None,
+        };
         for _ in 0..ATTEMPTS {
             let (found, config) = (found.clone(), config.clone());
             let mut instance = Instance::prepare(order, found, config, keeper)?;
-            instance.record.version = version.clone();
             match instance.launch() {
-                Ok(()) => return Ok(instance),
+                Ok(()) => {
+                    instance.record.version = match &known {
+                        Some(version) => version.clone(),
+                        None => version(&instance.record.found)?,
+                    };
+                    return Ok(instance);
+                }
                 Err(Failure::PortTaken) => instance.end()?,
                 Err(Failure::For(error)) => return Err(error),
             }
@@ -106,6 +132,7 @@ impl Instance {
             server: named(&record.server)?,
             record,
             children: Vec::new(),
+            attached: Vec::new(),
             keeper: keeper.clone(),
             hold: Hold::Borrowed,
             suspended: None,
@@ -161,8 +188,10 @@ impl Instance {
                 url: order.server.url(&site),
                 site,
                 processes: Vec::new(),
+                containers: Vec::new(),
             },
             children: Vec::new(),
+            attached: Vec::new(),
             keeper: keeper.clone(),
             hold: Hold::Own,
             suspended: None,
@@ -186,19 +215,22 @@ impl Instance {
             self.run_step(step)?;
         }
         for launch in &layout.processes {
-            let (child, group) = self.spawn(launch)?;
-            self.children.push(child);
-            self.record.processes.push(Running {
-                name: launch.name.clone(),
-                group,
-            });
+            let started = match self.record.found.container().cloned() {
+                None => self.spawn(launch).map(|(child, group)| {
+                    self.children.push(child);
+                    group
+                }),
+                Some(image) => self.spawn_in_container(launch, &image),
+            };
+            let group = started.map_err(|error| {
+                let log = end_of(&self.record.site.log(&launch.name), LOG_BYTES);
+                early(&log, error)
+            })?;
+            let name = launch.name.clone();
+            self.record.processes.push(Running { name, group });
         }
         if let Err(error) = self.wait_for_answer(self.server.about().start_within) {
-            let log = self.log(LOG_BYTES).to_lowercase();
-            return Err(match error {
-                Error::Ended { .. } if log.contains("address already in use") => Failure::PortTaken,
-                error => Failure::For(error),
-            });
+            return Err(early(&self.log(LOG_BYTES), error));
         }
         // Another server of this kind may have been faster, and would have answered.
         if !socket::listens(self.record.site.port(), &self.record.pids()) {
@@ -216,9 +248,101 @@ impl Instance {
         started.map_err(|source| self.unprepared(&program, source))
     }
 
+    /// Starts a process in a container of its own. The first has the instance's ports, and the others are
+    /// with it as if all were on one machine.
+    fn spawn_in_container(&mut self, launch: &Launch, image: &Contained) -> Result<Group, Error> {
+        let first = match &self.record.found.origin {
+            Origin::Container(contained) => contained.container.clone(),
+            _ => None,
+        };
+        let ports = self.record.site.ports.clone();
+        let network = match &first {
+            None => Network::Published(&ports),
+            Some(name) => Network::Shared(name),
+        };
+        let mark = random_id().map_err(|source| self.unprepared("a random name", source))?;
+        let container = self.contain(launch, image, &network, &mark)?;
+        if let (None, Origin::Container(contained)) = (&first, &mut self.record.found.origin) {
+            contained.container = Some(container.name.clone());
+        }
+        let (mut child, attached) = self.spawn(&container.start(&launch.name))?;
+        let mut group = None;
+        let mut ended = None;
+        wait_until(CONTAINER, || {
+            group = container.group(&mark, &self.record.site.folder);
+            ended = child.try_wait().ok().flatten();
+            group.is_some() || ended.is_some()
+        });
+        self.children.push(child);
+        self.attached.push(attached);
+        match (group, ended) {
+            (Some(group), _) => Ok(group),
+            (None, Some(status)) => Err(self.ended(&launch.name, status.to_string())),
+            (None, None) => Err(Error::Unseen {
+                server: self.name(),
+                container: container.name,
+                engine: image.engine.name(),
+            }),
+        }
+    }
+
+    /// That one of its programs has ended, with what its log says about it.
+    fn ended(&self, launch: &str, status: String) -> Error {
+        let log = end_of(&self.record.site.log(launch), LOG_BYTES);
+        Error::Ended {
+            server: self.name(),
+            status,
+            reason: self.server.reason(&log),
+            tail: tail(&log),
+        }
+    }
+
+    /// Makes a container for a process; nothing runs in it yet.
+    fn contain(
+        &mut self,
+        launch: &Launch,
+        image: &Contained,
+        network: &Network,
+        mark: &str,
+    ) -> Result<Container, Error> {
+        let folder = self.record.site.folder.clone();
+        let instance = folder.file_name().unwrap_or_default().to_string_lossy();
+        let container = Container {
+            engine: image.engine.clone(),
+            name: format!("{instance}-{}", launch.name),
+        };
+        let programs = self.server.about().image.as_ref();
+        let site = &self.record.site;
+        let create = container.create(&image.image, programs, launch, site, network, mark);
+        // What the engine says about it is not the server's.
+        let log = site.log(&format!("{}-container", launch.name));
+        self.record.containers.push(container.clone());
+        let made = File::create(&log).and_then(|log| {
+            let mut child = self.keeper.make(&container, &create, &folder, log)?;
+            // Not broken off: until it has ended nobody knows whether there is a container.
+            child.wait()
+        });
+        let what = format!("a container of {}", image.image);
+        match made {
+            Ok(status) if status.success() => Ok(container),
+            Ok(status) => {
+                let why = reason(&end_of(&log, LOG_BYTES), &status.to_string());
+                Err(self.unprepared(&what, io::Error::other(why)))
+            }
+            Err(source) => Err(self.unprepared(&what, source)),
+        }
+    }
+
     /// Runs a program that prepares the data, to its end.
-    fn run_step(&self, step: &Launch) -> Result<(), Error> {
-        let (mut child, group) = self.spawn(step)?;
+    fn run_step(&mut self, step: &Launch) -> Result<(), Error> {
+        let container = match self.record.found.container().cloned() {
+            None => None,
+            Some(image) => Some(self.contain(step, &image, &Network::None, "")?),
+        };
+        let (mut child, group) = match &container {
+            None => self.spawn(step)?,
+            Some(container) => self.spawn(&container.start(&step.name))?,
+        };
         let within = self.server.about().start_within;
         let mut ended = None;
         let in_time = wait_until(within, || {
@@ -231,7 +355,7 @@ impl Instance {
         let status = match ended {
             Some(Ok(status)) if status.success() => {
                 self.keeper.release(&group);
-                return Ok(());
+                return container.map_or(Ok(()), |container| self.discard(&container));
             }
             Some(Ok(status)) => status.to_string(),
             Some(Err(source)) => source.to_string(),
@@ -240,13 +364,19 @@ impl Instance {
         // Reaped, so that nothing is left of it.
         let _ = child.wait();
         self.keeper.release(&group);
-        let log = end_of(&self.record.site.log(&step.name), LOG_BYTES);
-        Err(Error::Ended {
-            server: self.name(),
-            status: format!("{}: {status}", step.name),
-            reason: self.server.reason(&log),
-            tail: tail(&log),
-        })
+        Err(self.ended(&step.name, format!("{}: {status}", step.name)))
+    }
+
+    /// Removes a container that has done its work.
+    fn discard(&mut self, container: &Container) -> Result<(), Error> {
+        container.remove().map_err(|why| Error::Container {
+            server: self.record.server.clone(),
+            container: container.name.clone(),
+            why,
+        })?;
+        self.keeper.release_container(container);
+        self.record.containers.retain(|other| other != container);
+        Ok(())
     }
 
     fn wait_for_answer(&mut self, within: Duration) -> Result<(), Error> {
@@ -378,6 +508,14 @@ impl Instance {
             .collect()
     }
 
+    /// Processes of the engine that its containers need, if it has any: neither its own nor foreign.
+    pub fn helpers(&self) -> Vec<i32> {
+        match self.record.containers.is_empty() {
+            true => Vec::new(),
+            false => helpers(&self.leaders(), &self.record.site.ports),
+        }
+    }
+
     /// The last lines of its logs, for those who report that something went wrong with it.
     pub fn log_tail(&self) -> String {
         tail(&self.log(LOG_BYTES))
@@ -408,6 +546,10 @@ impl Instance {
             Hold::Own => {
                 // On failure the keeper still has everything, and tries again when the run ends.
                 self.record.end()?;
+                // What is attached ends with its container, unless the engine forgets to tell it.
+                let attached = || self.attached.iter();
+                wait_until(REAP, || !attached().any(Group::lives));
+                attached().for_each(|group| drop(group.end(Duration::ZERO)));
                 for child in &mut self.children {
                     // It has ended: this only takes it off the kernel's list.
                     let _ = child.wait();
@@ -421,6 +563,12 @@ impl Instance {
     fn release(&self) {
         for process in &self.record.processes {
             self.keeper.release(&process.group);
+        }
+        self.attached
+            .iter()
+            .for_each(|group| self.keeper.release(group));
+        for container in &self.record.containers {
+            self.keeper.release_container(container);
         }
         self.keeper.release_folder(&self.record.site.folder);
     }

@@ -8,7 +8,7 @@ use std::process::Child;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Group};
+use super::{Config, Container, Group};
 
 /// Where an instance lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +71,17 @@ pub trait Keeper: Send + Sync {
     /// Starts a process in a session of its own, in `folder`, with its output in `log`.
     fn spawn(&self, launch: &Launch, folder: &Path, log: File) -> io::Result<(Child, Group)>;
 
+    /// Starts a process, as [`Keeper::spawn`] does, that makes a container and ends when that is made. The
+    /// container is to be removed in the end, and not before this process has ended: until then nobody
+    /// knows whether there will be one.
+    fn make(
+        &self,
+        container: &Container,
+        launch: &Launch,
+        folder: &Path,
+        log: File,
+    ) -> io::Result<Child>;
+
     /// A folder is about to be made; it is to be removed in the end.
     fn folder(&self, folder: &Path) -> io::Result<()>;
 
@@ -79,6 +90,9 @@ pub trait Keeper: Send + Sync {
 
     /// This group needs no more care.
     fn release(&self, group: &Group);
+
+    /// This container needs no more care.
+    fn release_container(&self, container: &Container);
 
     /// This folder needs no more care.
     fn release_folder(&self, folder: &Path);

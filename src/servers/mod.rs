@@ -4,7 +4,10 @@
 //! file here and one line in [`REGISTRY`]; everything else about it is data or one of the few functions
 //! of [`Server`].
 
+mod container;
+mod engine;
 mod error;
+mod fetch;
 pub mod find;
 pub mod group;
 mod instance;
@@ -18,7 +21,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+pub use container::{Contained, Container, helpers};
+pub use engine::Engine;
 pub use error::Error;
+pub use fetch::fetch;
 pub use find::{Found, Origin, Places};
 pub use group::Group;
 pub use instance::{Instance, Order};
@@ -85,6 +91,8 @@ pub struct About {
     pub version: &'static str,
     /// Names of its program, the first found is taken.
     pub programs: &'static [&'static str],
+    /// The image in which it runs where no program of it is found; `None` where it never does.
+    pub image: Option<Image>,
     /// An example of a URL for one that is not managed.
     pub url: &'static str,
     /// How many ports an instance takes; a cluster takes as many for each member.
@@ -95,6 +103,16 @@ pub struct About {
     pub stop_within: Duration,
     /// What can be configured.
     pub settings: &'static [Setting],
+}
+
+/// An image of a server for a container engine.
+#[derive(Debug)]
+pub struct Image {
+    /// Its name with the version, pinned as [`About::version`] is.
+    pub name: &'static str,
+    /// Where it has the server and what else is run of it. The first stands for what [`Found::program`]
+    /// is; the others for programs of the same names in a [`Launch`].
+    pub programs: &'static [&'static str],
 }
 
 /// One setting of a server, in its own words.

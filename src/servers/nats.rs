@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::find::{output_of, version_after};
-use super::{About, Found, Launch, Layout, Server, Setting, Site, Takes, socket};
+use super::find::version_after;
+use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, socket};
 
 /// See the module.
 pub struct Nats;
@@ -14,6 +14,10 @@ static ABOUT: About = About {
     title: "NATS",
     version: "2.15.2",
     programs: &["nats-server"],
+    image: Some(Image {
+        name: "nats:2.15.2",
+        programs: &["/nats-server"],
+    }),
     url: "nats://host:4222",
     ports: 1,
     start_within: Duration::from_secs(15),
@@ -54,11 +58,11 @@ impl Server for Nats {
     }
 
     fn version(&self, found: &Found) -> io::Result<String> {
-        version_after(&output_of(&found.program, &["--version"])?, "v")
+        version_after(&found.output(&["--version"])?, "v")
     }
 
     fn configure(&self, found: &Found, site: &Site) -> Layout {
-        let mut text = format!("listen: \"127.0.0.1:{}\"\n", site.port());
+        let mut text = format!("listen: \"{}:{}\"\n", found.bind(), site.port());
         let line = |key: &str| match site.config.get(key) {
             Some(value) => format!("{key}: {}\n", quoted(value)),
             None => String::new(),

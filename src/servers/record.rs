@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Found, Group, Site, named};
+use super::{Container, Error, Found, Group, Site, named};
 
 /// Folders of instances start with this, and nothing else is ever removed.
 pub const FOLDER_PREFIX: &str = "mqbench-";
@@ -28,6 +28,9 @@ pub struct Record {
     pub site: Site,
     /// Its processes.
     pub processes: Vec<Running>,
+    /// The containers in which they run, if they do, and those that prepare its data.
+    #[serde(default)]
+    pub containers: Vec<Container>,
 }
 
 /// A process of an instance.
@@ -62,10 +65,24 @@ impl Record {
     /// Ends its processes, the last started first, and removes its folder.
     pub fn end(&self) -> Result<(), Error> {
         let grace = named(&self.server)?.about().stop_within;
-        let ended = self.processes.iter().rev();
-        let pids: Vec<i32> = ended.flat_map(|process| process.group.end(grace)).collect();
         let folder = self.site.folder.clone();
         let server = self.server.clone();
+        if !self.containers.is_empty() {
+            // A suspended process gets to see the request to end only when it runs.
+            self.processes
+                .iter()
+                .for_each(|process| process.group.resume());
+        }
+        for container in self.containers.iter().rev() {
+            container.stop(grace);
+            container.remove().map_err(|why| Error::Container {
+                server: server.clone(),
+                container: container.name.clone(),
+                why,
+            })?;
+        }
+        let ended = self.processes.iter().rev();
+        let pids: Vec<i32> = ended.flat_map(|process| process.group.end(grace)).collect();
         if !pids.is_empty() {
             return Err(Error::Remains {
                 server,

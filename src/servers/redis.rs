@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::find::{output_of, version_after};
-use super::{About, Found, Launch, Layout, Server, Setting, Site, Takes, socket};
+use super::find::version_after;
+use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, socket};
 
 /// See the module.
 pub struct Redis;
@@ -23,6 +23,10 @@ static ABOUT: About = About {
     title: "Redis",
     version: "7.0.15",
     programs: &["redis-server"],
+    image: Some(Image {
+        name: "redis:7.2.13",
+        programs: &["redis-server"],
+    }),
     url: "redis://host:6379",
     ports: 1,
     start_within: Duration::from_secs(15),
@@ -126,12 +130,20 @@ impl Server for Redis {
     }
 
     fn version(&self, found: &Found) -> io::Result<String> {
-        version_after(&output_of(&found.program, &["--version"])?, "v=")
+        version_after(&found.output(&["--version"])?, "v=")
     }
 
     fn configure(&self, found: &Found, site: &Site) -> Layout {
+        // It refuses what comes from elsewhere than loopback, as all does that comes through a port of a
+        // container.
+        let protected = if found.container().is_none() {
+            "yes"
+        } else {
+            "no"
+        };
         let mut text = format!(
-            "bind 127.0.0.1\n{}dir {}\ndaemonize no\nprotected-mode yes\n",
+            "bind {}\n{}dir {}\ndaemonize no\nprotected-mode {protected}\n",
+            found.bind(),
             access(site),
             quoted(&site.data().to_string_lossy())
         );

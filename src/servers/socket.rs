@@ -59,8 +59,10 @@ pub fn ask(
 /// Whether one of these processes listens on `port`: a port that was free may have been taken by another
 /// server of the same kind, which would answer just as well.
 pub fn listens(port: u16, pids: &HashSet<i32>) -> bool {
-    let sockets: HashSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+    // Each asked for its own table: a container has a network of its own.
+    let sockets: HashSet<String> = pids
         .iter()
+        .flat_map(|pid| ["tcp", "tcp6"].map(|table| format!("/proc/{pid}/net/{table}")))
         .filter_map(|table| fs::read_to_string(table).ok())
         .flat_map(|table| listeners(&table, port))
         .map(|inode| format!("socket:[{inode}]"))

@@ -69,6 +69,7 @@ impl Live {
             supervisor: std::process::id() as i32,
             brokers: Vec::new(),
             data: Vec::new(),
+            helpers: Vec::new(),
         };
         let order = serde_json::to_string(&order).expect("a plain value");
         writeln!(orders, "{order}").expect("it listens");

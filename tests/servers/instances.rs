@@ -268,6 +268,7 @@ fn what_a_server_costs_is_charged_to_it() {
     let mut watch = Watch::new(Parties {
         supervisor: std::process::id() as i32,
         brokers: instance.leaders(),
+        helpers: instance.helpers(),
         data: vec![instance.record().site.data()],
     });
     watch.begin();
