@@ -11,6 +11,7 @@ use mqbench::engine::acks::Token;
 use mqbench::engine::simulation::{Broker, Event, Generator, simulate};
 use mqbench::engine::task::{Order, Task, WindowBy};
 use mqbench::measure::record::Record;
+use mqbench::measure::verdict::{Outcome, Promise, judge};
 use mqbench::scenario::workload::{Delivery, Load, Measure};
 
 const MS: u64 = 1_000_000;
@@ -39,6 +40,8 @@ struct Queues {
     times: Vec<Vec<u64>>,
     /// Every so many deliveries to a group are lost; 0: none.
     lose_every: u64,
+    /// Whether it says how many messages wait.
+    tells: bool,
     turns: BTreeMap<(usize, u32), usize>,
     accepted: u64,
     waiting: Vec<Vec<VecDeque<(u64, Vec<u8>)>>>,
@@ -51,6 +54,7 @@ impl Queues {
             readers: task.readers(),
             times: times.iter().map(|group| group.to_vec()).collect(),
             lose_every: 0,
+            tells: false,
             turns: BTreeMap::new(),
             accepted: 0,
             waiting: times
@@ -81,6 +85,16 @@ impl Broker for Queues {
             let waiting = queues.iter().map(VecDeque::len).sum();
             self.most = self.most.max(waiting);
         }
+    }
+
+    fn backlog(&self) -> Option<u64> {
+        let waiting = self
+            .waiting
+            .iter()
+            .flatten()
+            .map(VecDeque::len)
+            .sum::<usize>();
+        self.tells.then_some(waiting as u64)
     }
 
     fn next_at(&self) -> Option<u64> {
@@ -220,6 +234,38 @@ fn a_queue_that_grows_before_one_of_several_consumers_is_saturation() {
             slope.low > 445.0 && slope.high < 455.0,
             "{consumers}, {destinations}: {slope:?}"
         );
+    }
+}
+
+#[test]
+fn where_no_order_tells_what_is_late_the_broker_does() {
+    for tells in [false, true] {
+        let mut task = task(2, 1);
+        task.workload.load = support::task().workload.load;
+        (task.window, task.order) = (WindowBy::Nothing, Order::None);
+        task.phases.measure = Measure::Time(Duration::from_secs(22));
+        task.phases.drain = Duration::from_secs(300);
+        let mut broker = Queues::new(&task, &[&[MS / 100, 20 * MS]]);
+        broker.tells = tells;
+        let record = run(&task, &mut broker);
+        let promise = Promise {
+            delivery: task.delivery,
+            acks: task.acks,
+        };
+        let verdict = judge(&record, &task.workload, promise);
+        // The fast consumer gets what was sent last: nothing seems to be on its way.
+        assert!(record.backlog_slope.expect("enough looks").low < 1.0);
+        if !tells {
+            assert_eq!(verdict.outcome, Outcome::Ok, "{verdict:?}");
+            continue;
+        }
+        let said = "the broker's own backlog grew by 450 messages a second";
+        assert_eq!(
+            (verdict.outcome, verdict.reason.as_str()),
+            (Outcome::Saturated, said)
+        );
+        let series = record.series.iter().filter_map(|s| s.server_backlog);
+        assert!(series.count() >= 22);
     }
 }
 

@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::shared::lock;
 use super::task::Task;
 use crate::measure::latency::Kind;
-use crate::measure::record::{Audit, Rates, Record, Second};
+use crate::measure::record::{Audit, Rates, Record, Second, Slope};
 use crate::measure::resources::{Sample, Usage};
 use crate::measure::verdict::slope;
 use crate::scenario::workload::{Load, Measure};
@@ -77,10 +77,11 @@ pub struct Controller {
     next_second: u64,
     last_second: Counts,
     series: Vec<Second>,
-    /// Instant and backlog.
-    backlog: Vec<(u64, u64)>,
-    keep_every: u32,
-    looks: u32,
+    backlog: Samples,
+    /// The same, as the server says it.
+    server: Samples,
+    /// What it said in the second that runs.
+    server_says: Option<u64>,
     drain_until: u64,
     drain_from: u64,
     drain_cut: bool,
@@ -104,9 +105,9 @@ impl Controller {
                 ..Counts::default()
             },
             series: Vec::new(),
-            backlog: Vec::new(),
-            keep_every: 1,
-            looks: 0,
+            backlog: Samples::default(),
+            server: Samples::default(),
+            server_says: None,
             drain_until: u64::MAX,
             drain_from: 0,
             drain_cut: false,
@@ -121,6 +122,14 @@ impl Controller {
     /// The seconds so far.
     pub fn series(&self) -> &[Second] {
         &self.series
+    }
+
+    /// Takes down how many messages wait in the broker, as it says itself.
+    pub fn server_says(&mut self, at: u64, waiting: u64) {
+        self.server_says = Some(waiting);
+        if self.part == Part::Measuring {
+            self.server.add(at, waiting);
+        }
     }
 
     /// Whether a second ends now: then the resources are to be sampled and given to `step`.
@@ -144,7 +153,9 @@ impl Controller {
             self.to = Some(self.count(now));
         }
         if now >= self.next_look {
-            self.look(now);
+            if self.part == Part::Measuring {
+                self.backlog.add(now, self.ledger.backlog());
+            }
             self.next_look += self.look * (1 + (now - self.next_look) / self.look);
         }
         if now >= self.next_second {
@@ -194,22 +205,6 @@ impl Controller {
         }
     }
 
-    fn look(&mut self, now: u64) {
-        self.looks += 1;
-        if self.part != Part::Measuring || !self.looks.is_multiple_of(self.keep_every) {
-            return;
-        }
-        self.backlog.push((now, self.ledger.backlog()));
-        if self.backlog.len() >= SAMPLES {
-            let mut keep = false;
-            self.backlog.retain(|_| {
-                keep = !keep;
-                keep
-            });
-            self.keep_every *= 2;
-        }
-    }
-
     fn end_second(&mut self, now: u64, sample: Option<&Sample>) {
         let counts = self.count(now);
         let latencies = self.ledger.end_second();
@@ -227,6 +222,7 @@ impl Controller {
             resolved: counts.released - before.released,
             received: counts.copies - before.copies,
             backlog: self.ledger.backlog(),
+            server_backlog: self.server_says.take(),
             latency: three([Kind::EndToEnd, Kind::Transit]),
             publish: three([Kind::Publish, Kind::Service]),
             lateness: three([Kind::Lateness, Kind::Lateness]),
@@ -253,8 +249,11 @@ impl Controller {
         let end = self.to.unwrap_or_else(|| self.count(now));
         let audit = audit(&self.ledger);
         let rates = self.rates(&audit, end);
-        let second_half = &self.backlog[self.backlog.len() / 2..];
-        let open_loop = !matches!(self.ledger.task.workload.load, Load::Max);
+        let task = &self.ledger.task;
+        let open_loop = !matches!(task.workload.load, Load::Max);
+        // Where nobody consumes, the server's queue is meant to grow; an existing destination has the
+        // messages of others too.
+        let is_ours = !self.ledger.groups.is_empty() && task.destination.is_none();
         Record {
             audit,
             latencies: self.ledger.latencies(),
@@ -266,7 +265,8 @@ impl Controller {
                 0.0
             },
             drain_cut: self.drain_cut,
-            backlog_slope: if open_loop { slope(second_half) } else { None },
+            backlog_slope: self.backlog.growth().filter(|_| open_loop),
+            server_backlog_slope: self.server.growth().filter(|_| open_loop && is_ours),
             usage,
             reasons: reasons(&self.ledger),
             series: self.series,
@@ -329,6 +329,38 @@ impl Controller {
                 receiving
             },
         )
+    }
+}
+
+/// Instants and backlogs of the measured part.
+#[derive(Debug, Default)]
+struct Samples {
+    kept: Vec<(u64, u64)>,
+    /// All but one of so many are left out, as a power of two.
+    thinned: u32,
+    offered: u64,
+}
+
+impl Samples {
+    fn add(&mut self, at: u64, backlog: u64) {
+        self.offered += 1;
+        if !self.offered.is_multiple_of(1 << self.thinned) {
+            return;
+        }
+        self.kept.push((at, backlog));
+        if self.kept.len() >= SAMPLES {
+            let mut keep = false;
+            self.kept.retain(|_| {
+                keep = !keep;
+                keep
+            });
+            self.thinned += 1;
+        }
+    }
+
+    /// Over the second half.
+    fn growth(&self) -> Option<Slope> {
+        slope(&self.kept[self.kept.len() / 2..])
     }
 }
 

@@ -58,9 +58,9 @@ impl Ending {
         }
     }
 
-    pub fn into_record(self, record: &mut Record) {
+    pub fn into_record(&self, record: &mut Record) {
         match self {
-            Ending::Failed(reason) => record.failure = Some(reason),
+            Ending::Failed(reason) => record.failure = Some(reason.clone()),
             Ending::Interrupted => record.interrupted = true,
         }
     }

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod controller;
 mod crew;
 mod gate;
+mod gauge;
 pub mod group;
 pub mod inbox;
 pub mod ledger;

@@ -13,6 +13,7 @@ use super::contract::Session;
 use super::controller::{Controller, Part, Step};
 pub use super::crew::MOST_THREADS;
 use super::crew::{Crew, Ending, Message};
+use super::gauge::Gauge;
 use super::ledger::Ledger;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::record::{Record, Second};
@@ -85,20 +86,22 @@ impl Run {
             self.start_consumers()
                 .and_then(|()| self.start_publishers())
         };
-        let mut record = match started {
-            Ok(()) => {
+        let gauge = started.and_then(|()| Gauge::start(&mut self.crew));
+        let mut record = match &gauge {
+            Ok(gauge) => {
                 if is_backlog {
                     self.ledger.timeline.begin(Monotonic.now());
                 } else {
                     self.begin();
                 }
-                self.watch_over(&mut watch, &mut news)
+                self.watch_over(gauge, &mut watch, &mut news)
             }
-            Err(end) => self.never_began(end),
+            Err(end) => never_began(end),
         };
         self.crew.end();
         record.server_facts = self.crew.session.server_facts();
         record.notes = self.crew.session.notes();
+        record.notes.extend(gauge.ok().and_then(|it| it.note()));
         record
     }
 
@@ -107,13 +110,12 @@ impl Run {
         self.crew.gate.open();
     }
 
-    fn never_began(&self, end: Ending) -> Record {
-        let mut record = Record::default();
-        end.into_record(&mut record);
-        record
-    }
-
-    fn watch_over(&mut self, watch: &mut Watch, news: &mut impl FnMut(News)) -> Record {
+    fn watch_over(
+        &mut self,
+        gauge: &Gauge,
+        watch: &mut Watch,
+        news: &mut impl FnMut(News),
+    ) -> Record {
         let mut controller = Controller::new(&self.ledger);
         let mut part = controller.part();
         news(News::Part(part));
@@ -122,6 +124,9 @@ impl Run {
             let now = Monotonic.now();
             let sample = controller.wants_sample(now).then(|| watch.sample(now));
             let seconds = controller.series().len();
+            if let Some((at, waiting)) = gauge.take() {
+                controller.server_says(at, waiting);
+            }
             let step = controller.step(now, sample.as_ref());
             if controller.part() != part {
                 part = controller.part();
@@ -235,4 +240,10 @@ impl Run {
         }
         Ok(())
     }
+}
+
+fn never_began(end: &Ending) -> Record {
+    let mut record = Record::default();
+    end.into_record(&mut record);
+    record
 }

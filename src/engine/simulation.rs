@@ -52,6 +52,10 @@ pub trait Broker {
         destination: u32,
         bytes: Vec<u8>,
     );
+    /// Messages that wait in it, where it tells: asked once a second.
+    fn backlog(&self) -> Option<u64> {
+        None
+    }
     /// When something happens next.
     fn next_at(&self) -> Option<u64>;
     /// What happens now, one at a time.
@@ -67,8 +71,9 @@ pub struct Generator {
     pub held_per_message: u64,
 }
 
+const SECOND: u64 = 1_000_000_000;
 /// Where the simulated clock stands at the beginning: late enough that nothing is before zero.
-const ORIGIN: u64 = 1_000_000_000;
+const ORIGIN: u64 = SECOND;
 /// A simulated publisher takes at most so many messages at once.
 const BATCH: usize = 64;
 
@@ -120,7 +125,7 @@ pub fn simulate(
     let mut asks: BinaryHeap<Reverse<(u64, usize)>> = (0..publishers.len())
         .map(|p| Reverse((ORIGIN, p)))
         .collect();
-    let mut look = ORIGIN;
+    let (mut look, mut ask_backlog) = (ORIGIN, ORIGIN + SECOND);
     loop {
         let now = [Some(look), asks.peek().map(|a| a.0.0), broker.next_at()]
             .into_iter()
@@ -163,6 +168,12 @@ pub fn simulate(
             if publisher.next.is_some_and(|at| at <= now) {
                 publisher.next = ask(&ledger, publisher, broker, number, now, generator);
                 asks.extend(publisher.next.map(|at| Reverse((at, number))));
+            }
+        }
+        if now >= ask_backlog {
+            ask_backlog += SECOND;
+            if let Some(waiting) = broker.backlog() {
+                controller.server_says(now, waiting);
             }
         }
         if look <= now {

@@ -121,6 +121,9 @@ pub struct Second {
     pub received: u64,
     /// Sent and not yet received by the slowest group (or not yet acknowledged, without consumers).
     pub backlog: u64,
+    /// Messages that wait in the broker, where it said so in this second.
+    #[serde(default)]
+    pub server_backlog: Option<u64>,
     /// End-to-end (transit in a closed loop): p50, p99, max.
     pub latency: Option<[u64; 3]>,
     /// Publish (service in a closed loop): p50, p99, max.
@@ -180,6 +183,9 @@ pub struct Record {
     pub drain_cut: bool,
     /// Whether the backlog grew.
     pub backlog_slope: Option<Slope>,
+    /// Whether the one that the server tells of did.
+    #[serde(default)]
+    pub server_backlog_slope: Option<Slope>,
     /// What the measured part cost.
     pub usage: Usage,
     /// Why messages failed, and how often.

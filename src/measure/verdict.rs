@@ -166,13 +166,16 @@ fn saturated(record: &Record) -> Option<String> {
             audit.unsent, audit.intended
         ));
     }
-    if let Some(slope) = record.backlog_slope
-        && slope.low > SLOPE_SHARE * record.rates.offered
-    {
-        return Some(format!(
-            "backlog grew by {:.0} messages a second",
-            slope.estimate
-        ));
+    for (whose, slope) in [
+        ("backlog", record.backlog_slope),
+        ("the broker's own backlog", record.server_backlog_slope),
+    ] {
+        if let Some(slope) = slope
+            && slope.low > SLOPE_SHARE * record.rates.offered
+        {
+            let growth = slope.estimate;
+            return Some(format!("{whose} grew by {growth:.0} messages a second"));
+        }
     }
     record.drain_cut.then(|| {
         format!(

@@ -38,6 +38,7 @@ pub fn names() -> Vec<String> {
         "broker_cores",
         "client_rss_bytes",
         "broker_rss_bytes",
+        "server_backlog",
     ];
     names.extend(shares.map(str::to_owned));
     names
@@ -76,6 +77,8 @@ impl Series {
                 .chain(second.cores);
             line.extend(used.map(|share| text(&Field::Number(share, 4))));
             line.extend(second.rss.map(|bytes| bytes.to_string()));
+            let waiting = second.server_backlog;
+            line.push(waiting.map_or(String::new(), |it| it.to_string()));
             self.lines.push(line);
         }
     }

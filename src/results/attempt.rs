@@ -49,6 +49,9 @@ pub struct Attempt {
     pub drain_cut: bool,
     /// Whether the backlog grew.
     pub backlog_slope: Option<Slope>,
+    /// That of the backlog that the server tells of.
+    #[serde(default)]
+    pub server_backlog_slope: Option<Slope>,
     /// A latency that the trial does not have is absent.
     pub latencies: BTreeMap<Kind, Summary>,
     /// Percentiles that thresholds name and [`Summary`] lacks.
@@ -112,6 +115,7 @@ impl Attempt {
             drain_seconds: record.drain_seconds,
             drain_cut: record.drain_cut,
             backlog_slope: record.backlog_slope,
+            server_backlog_slope: record.server_backlog_slope,
             latencies: summaries(record, plan, groups, acks),
             asked: asked(record, plan, groups, acks),
             usage: record.usage,
