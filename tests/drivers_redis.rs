@@ -1,10 +1,14 @@
 //! What only the Redis drivers do; the rest is in `conformance.rs`.
 
+#[path = "conformance/certificates.rs"]
+#[allow(dead_code, reason = "the conformance suite uses all of it")]
+mod certificates;
 mod harness;
 
 use std::process::Command;
 use std::time::Duration;
 
+use certificates::Certificates;
 use harness::server::Server;
 use harness::worker::{run, run_disturbed};
 use harness::{at_rate, offer, prepare, runtime, task};
@@ -264,5 +268,45 @@ fn a_wrong_password_is_said() {
         let text = prepare(&task).err().expect("refused").to_string();
         eprintln!("{text}");
         assert!(text.to_lowercase().contains("password"), "{text}");
+    }
+}
+
+#[test]
+fn an_address_says_that_connections_are_encrypted() {
+    let files = Certificates::new();
+    let shown = files.shown_by_server("server");
+    let arguments = [
+        "--tls-port",
+        "0",
+        "--tls-auth-clients",
+        "no",
+        "--tls-cert-file",
+        &shown["tls_cert"],
+        "--tls-key-file",
+        &shown["tls_key"],
+    ];
+    let Some(server) = Server::redis(&arguments) else {
+        return;
+    };
+    // Beside the plain port, by which it is seen that the server is there.
+    let port = harness::server::free_port().to_string();
+    assert_eq!(cli(&server, &["CONFIG", "SET", "tls-port", &port]), "OK");
+    for driver in BOTH {
+        let task = |url: String| task(driver, Some(url));
+        // By the authorities of the system nobody is known who signs for a test.
+        let strict = task(format!("rediss://127.0.0.1:{port}"));
+        let text = prepare(&strict).err().expect("refused").to_string();
+        assert!(text.contains("unknown authority"), "{text}");
+        for scheme in ["redis", "rediss", "valkeys"] {
+            let mut trusting = task(format!("{scheme}://127.0.0.1:{port}"));
+            trusting.tls = Some(files.trusting("ca"));
+            run(trusting.clone()).assert_complete(&trusting);
+        }
+        let lax = task(format!("rediss://127.0.0.1:{port}#insecure"));
+        run(lax.clone()).assert_complete(&lax);
+        let mut local = task("unix:///tmp/redis.sock".to_owned());
+        local.tls = Some(files.trusting("ca"));
+        let text = prepare(&local).err().expect("refused").to_string();
+        assert!(text.contains("not encrypted"), "{text}");
     }
 }

@@ -31,6 +31,12 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
                 printable(note)
             ));
         }
+        if row.broker.tls.is_some() {
+            notes.push(format!(
+                "{}: connections are encrypted: compare it with others that are",
+                printable(&row.broker.label)
+            ));
+        }
         let provenance = row.results.provenance.broker(row.place);
         if let Some(container) = provenance.and_then(|it| it.server_container.as_ref()) {
             notes.push(format!(

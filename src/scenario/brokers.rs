@@ -190,6 +190,30 @@ pub fn split_userinfo(url: &str) -> (String, Option<&str>, Option<&str>) {
     }
 }
 
+/// Whether something behind the host of a URL looks like a login: a password with a `/` that is written as
+/// it is ends the host before the `@`.
+pub fn hides_login(url: &str) -> bool {
+    split_userinfo(url).0.contains('@')
+}
+
+/// A part of a URL with its escapes (`%40`) taken out.
+fn decoded(part: &str) -> String {
+    let hex = |digits: &[u8]| {
+        let digits = digits.iter().all(u8::is_ascii_hexdigit).then_some(digits)?;
+        u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let (bytes, mut out, mut at) = (part.as_bytes(), Vec::with_capacity(part.len()), 0);
+    while at < bytes.len() {
+        let escaped = match bytes[at] {
+            b'%' => bytes.get(at + 1..at + 3).and_then(hex),
+            _ => None,
+        };
+        out.push(escaped.unwrap_or(bytes[at]));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8(out).unwrap_or_else(|_| part.to_owned())
+}
+
 /// An item of a list: a name, or a map of one entry.
 pub(super) fn listed(item: &Node) -> Result<Entry, Fault> {
     match (item.text(), item.entries()) {
@@ -262,8 +286,9 @@ fn read_entry(entry: &Entry) -> Result<BrokerEntry, Fault> {
     // A URL from the environment may hold user and password; it is printed and stored without them.
     if let Some(url) = &document.url {
         let (bare, user, password) = split_userinfo(url);
-        broker.user = broker.user.or_else(|| user.map(str::to_owned));
-        broker.password = broker.password.or_else(|| password.map(Secret::new));
+        broker.user = broker.user.or_else(|| user.map(decoded));
+        let password = password.map(|password| Secret::new(decoded(password)));
+        broker.password = broker.password.or(password);
         broker.url = Some(bare);
     }
     Ok(broker)

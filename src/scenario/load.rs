@@ -96,6 +96,10 @@ fn refuse_written_secrets(root: &Node, source: &mut Source) -> Vec<Diagnostic> {
         let Some(text) = setting.node.text() else {
             continue;
         };
+        if setting.key == "url" && brokers::hides_login(text) {
+            // What is wrong with it is said when it is understood; it may not be shown then.
+            source.mask(setting.node.at);
+        }
         let secret = match setting.key.as_str() {
             "password" | "token" => Some(text),
             "url" => brokers::split_userinfo(text).2,

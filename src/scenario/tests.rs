@@ -45,6 +45,8 @@ fn environment(variable: &str) -> Option<String> {
         "KAFKA_PASSWORD" => Some("hunter2".into()),
         "N" => Some("7".into()),
         "URL" => Some("nats://bench:hunter2@host:4222/x".into()),
+        "BROKEN_URL" => Some("nats://bench:x/hunter2@host".into()),
+        "ESCAPED_URL" => Some("nats://b%40c:x%2F%C3%BC%zz@host".into()),
         _ => None,
     }
 }
@@ -335,6 +337,19 @@ fn secrets_are_refused_in_the_text_and_shown_nowhere() {
         );
         assert!(!errors.contains("hunter2"), "{errors}");
     }
+    for text in [
+        "brokers: {nats: {url: 'nats://a:x/hunter2@host'}}\nworkload: {load: max}\n",
+        "brokers: {nats: {url: '${BROKEN_URL}'}}\nworkload: {load: max}\n",
+    ] {
+        let errors = bad(text);
+        assert!(errors.contains("has an `@` behind its host"), "{errors}");
+        assert!(!errors.contains("hunter2"), "{errors}");
+    }
+    let scenario = good("brokers: {nats: {url: '${ESCAPED_URL}'}}\nworkload: {load: max}\n");
+    let broker = &scenario.brokers[0];
+    assert_eq!(broker.url.as_deref(), Some("nats://host"));
+    assert_eq!(broker.user.as_deref(), Some("b@c"));
+    assert_eq!(broker.password.as_ref().unwrap().reveal(), "x/ü%zz");
     let scenario = good("brokers: {nats: {url: '${URL}'}}\nworkload: {load: max}\n");
     let broker = &scenario.brokers[0];
     assert_eq!(broker.url.as_deref(), Some("nats://host:4222/x"));

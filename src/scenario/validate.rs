@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::terminal::diagnostic::Diagnostic;
 
-use super::brokers::BrokerEntry;
+use super::brokers::{BrokerEntry, hides_login};
 use super::findings::Findings;
 use super::model::{SMALLEST_MESSAGE, Scenario};
 use super::units::{Size, duration};
@@ -62,6 +62,13 @@ fn brokers(scenario: &Scenario, findings: &mut Findings) {
             );
         }
         let path = |key: &str| format!("brokers.{}.{key}", broker.label);
+        if broker.url.as_deref().is_some_and(hides_login) {
+            findings.add(
+                &path("url"),
+                format!("the `url` of `{}` has an `@` behind its host", broker.label),
+                "give `user` and `password` beside it; in a URL `/` is written %2F, `@` %40, `#` %23",
+            );
+        }
         if broker.max_rate.is_some_and(|rate| rate.0 <= 0.0) {
             findings.add(
                 &path("max_rate"),
