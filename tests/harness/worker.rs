@@ -65,7 +65,6 @@ impl Live {
         let mut task = task.clone();
         task.window = WindowBy::of(&task.workload, task.acks, driver.holds_backlog);
         let order = Order {
-            helpers: Vec::new(),
             task,
             supervisor: std::process::id() as i32,
             brokers: Vec::new(),
