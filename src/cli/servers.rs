@@ -36,6 +36,14 @@ pub fn up(command: &Servers, output: &Output) -> Exit {
             config: servers::Config::new(),
             within: std::env::temp_dir(),
         };
+        // Interrupted, this process ends, and its reaper with it what fetches.
+        let fetched = servers::fetch(&order, &keeper, &mut |words| output.remark(words), &|| {
+            false
+        });
+        if let Err(error) = fetched {
+            exit = output.fail(Exit::Failed, error);
+            continue;
+        }
         match shelf.up(order, &keeper) {
             Ok((kept, started)) => {
                 let record = &kept.record;

@@ -334,12 +334,25 @@ fn listen(notes: impl Read) -> Duties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers::Engine;
 
     fn group(pid: i32) -> Group {
         Group {
             pid,
             start: 7,
             mark: "m".into(),
+        }
+    }
+
+    fn container(name: &str) -> Container {
+        let program = "/usr/bin/docker".into();
+        Container {
+            engine: Engine {
+                program,
+                version: "28.2.2".into(),
+                user: Vec::new(),
+            },
+            name: name.into(),
         }
     }
 
@@ -351,6 +364,9 @@ mod tests {
             Note::End(group(3)),
             Note::Remove(b"/tmp/mqbench-\xff\n1".to_vec()),
             Note::Remove(b"/tmp/mqbench-2".to_vec()),
+            Note::RemoveContainer(container("mqbench-1-a"), group(4)),
+            Note::RemoveContainer(container("mqbench-1-b"), group(5)),
+            Note::ReleaseContainer(container("mqbench-1-a")),
             Note::Release(group(1)),
             Note::Release(group(2)),
             Note::ReleaseFolder(b"/tmp/mqbench-2".to_vec()),
@@ -364,6 +380,7 @@ mod tests {
         let duties = listen(text.as_slice());
         assert_eq!(duties.end, [group(3)]);
         assert!(duties.wake.is_empty());
+        assert_eq!(duties.containers, [(container("mqbench-1-b"), group(5))]);
         assert_eq!(duties.remove, [b"/tmp/mqbench-\xff\n1".to_vec()]);
     }
 }

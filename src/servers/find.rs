@@ -390,6 +390,72 @@ mod tests {
         );
     }
 
+    /// An engine that has an image if `identity` says so.
+    fn engine(identity: &str) -> (tempfile::TempDir, Places) {
+        let (folder, program) = installed("docker");
+        let script = format!(
+            "#!/bin/sh\ncase $1 in info) printf '28.2.2\\n[]\\n' ;; image) {identity} ;; esac\n"
+        );
+        fs::write(&program, script).unwrap();
+        let places = Places {
+            path: vec![folder.path().into()],
+            ..Places::default()
+        };
+        (folder, places)
+    }
+
+    #[test]
+    fn a_container_is_the_last_resort_and_the_first_where_it_is_asked_for() {
+        let (_folder, mut places) = engine("echo sha256:77");
+        let found = find_or_contain(about(), None, &places).unwrap();
+        let contained = found.container().unwrap();
+        assert_eq!(contained.image, about().image.as_ref().unwrap().name);
+        assert_eq!(contained.identity, "sha256:77");
+        assert_eq!(
+            (found.program.as_path(), found.bind()),
+            (Path::new("/nats-server"), "0.0.0.0")
+        );
+        assert!(lacks_image(about(), None, &places).is_none());
+
+        let (path, in_path) = installed("nats-server");
+        places.path.push(path.path().into());
+        let found = find_or_contain(about(), None, &places).unwrap();
+        assert_eq!(
+            (found.program.as_path(), found.bind()),
+            (&*in_path, "127.0.0.1")
+        );
+        let asked = Some(Path::new(CONTAINER));
+        assert!(
+            find_or_contain(about(), asked, &places)
+                .unwrap()
+                .container()
+                .is_some()
+        );
+        places.home = Some(CONTAINER.into());
+        assert!(
+            find_or_contain(about(), None, &places)
+                .unwrap()
+                .container()
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn what_an_engine_lacks_is_said() {
+        let (_folder, places) = engine("exit 1");
+        let lack = lacks_image(about(), None, &places).unwrap();
+        assert_eq!(lack.image, about().image.as_ref().unwrap().name);
+        let error = find_or_contain(about(), None, &places)
+            .unwrap_err()
+            .to_string();
+        let expected = format!("a container engine (docker 28.2.2 has no {})", lack.image);
+        assert!(error.contains(&expected), "{error}");
+
+        let error = find_or_contain(about(), None, &Places::default()).unwrap_err();
+        let expected = "a container engine (no docker or podman is on the path)";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
     #[test]
     fn a_file_that_cannot_be_executed_is_not_a_program() {
         let (folder, program) = installed("nats-server");

@@ -289,10 +289,14 @@ impl Instance {
     /// That one of its programs has ended, with what its log says about it.
     fn ended(&self, launch: &str, status: String) -> Error {
         let log = end_of(&self.record.site.log(launch), LOG_BYTES);
+        // Of a container that could not be started, the engine says why.
+        let engine = self.record.found.container();
+        let engine = engine.and_then(|_| log.lines().find(|line| line.starts_with("Error")));
+        let reason = self.server.reason(&log);
         Error::Ended {
             server: self.name(),
             status,
-            reason: self.server.reason(&log),
+            reason: reason.or_else(|| engine.map(str::to_owned)),
             tail: tail(&log),
         }
     }

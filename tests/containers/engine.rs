@@ -44,7 +44,7 @@ pub fn engine_for(test: &str) -> Option<Engine> {
         return None;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let status = Command::new("timeout")
+    let output = Command::new("timeout")
         .args([
             "--kill-after=5",
             LIMIT,
@@ -58,13 +58,14 @@ pub fn engine_for(test: &str) -> Option<Engine> {
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(WITHIN, folder.path())
         .stdin(Stdio::null())
-        .status()
+        // What it skips is said aloud; all else is told where it fails, as the sums of its runner are no
+        // part of the sums of this one.
+        .stderr(Stdio::inherit())
+        .output()
         .expect("namespaces");
     remove_groups(folder.path());
-    assert!(
-        status.success(),
-        "{test} in namespaces of its own: {status}"
-    );
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{test}: {}\n{said}", output.status);
     None
 }
 
@@ -80,7 +81,7 @@ fn hindrance() -> Option<String> {
             .status();
         !found.is_ok_and(|status| status.success())
     };
-    let needed = ["dockerd", "docker", "unshare", "ip", "tar", "ldd"];
+    let needed = ["dockerd", "docker", "unshare", "mount", "ip", "tar", "ldd"];
     let missing: Vec<&str> = needed
         .into_iter()
         .filter(|program| lacks(program))
@@ -97,12 +98,14 @@ pub fn skip(test: &str, why: &str) {
 
 impl Engine {
     fn start(folder: PathBuf) -> Result<Engine, String> {
-        let up = Command::new("ip")
-            .args(["link", "set", "lo", "up"])
-            .output();
-        let up = up.map_err(|error| error.to_string())?;
-        if !up.status.success() {
-            return Err(String::from_utf8_lossy(&up.stderr).into_owned());
+        // An engine leaves a folder in /run, wherever else it is told to work.
+        for preparation in ["ip link set lo up", "mount -t tmpfs none /run"] {
+            let words: Vec<&str> = preparation.split(' ').collect();
+            let done = Command::new(words[0]).args(&words[1..]).output();
+            let done = done.map_err(|error| error.to_string())?;
+            if !done.status.success() {
+                return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+            }
         }
         let log = fs::File::create(folder.join("log")).map_err(|error| error.to_string())?;
         let at = |name: &str| folder.join(name).display().to_string();

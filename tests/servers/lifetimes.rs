@@ -9,7 +9,7 @@ use std::time::Duration;
 use mqbench::processes::kept::Shelf;
 use mqbench::processes::reaper::Reaper;
 use mqbench::servers::group::{Group, wait_until};
-use mqbench::servers::{Instance, Keeper, Record};
+use mqbench::servers::{Container, Engine, Instance, Keeper, Launch, Record};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -195,6 +195,48 @@ fn the_reaper_is_deaf_to_what_ends_a_run() {
     let record = instance.record().clone();
     instance.stop().unwrap();
     assert_gone(&record, "stopped without a reaper");
+}
+
+#[test]
+fn a_container_that_is_being_made_when_a_run_ends_is_removed_once_it_is_made() {
+    use std::os::unix::fs::PermissionsExt;
+    let temporary = tempfile::tempdir().unwrap();
+    let at = |name: &str| temporary.path().join(name);
+    // An engine that goes on with what it was asked for, slowly; its containers are files.
+    let script = format!(
+        "#!/bin/sh\ncd {}\ncase \"$1\" in\n\
+         create) touch begun; sleep 1; touch made ;;\n\
+         rm) rm made 2>/dev/null && touch removed ;;\n\
+         container) [ -e made ] || {{ echo 'Error: No such container' >&2; exit 1; }} ;;\n\
+         esac\n",
+        temporary.path().display()
+    );
+    std::fs::write(at("engine"), script).unwrap();
+    std::fs::set_permissions(at("engine"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let container = Container {
+        engine: Engine {
+            program: at("engine"),
+            version: "1".into(),
+            user: Vec::new(),
+        },
+        name: "mqbench-1-a".into(),
+    };
+    let launch = Launch {
+        name: "a".into(),
+        program: at("engine"),
+        args: vec!["create".into()],
+        env: Vec::new(),
+    };
+    let log = std::fs::File::create(at("log")).unwrap();
+    let keeper = reaper();
+    let making = keeper.make(&container, &launch, temporary.path(), log);
+    let mut making = making.unwrap();
+    assert!(wait_until(SOON, || at("begun").exists()));
+    assert!(!at("made").exists());
+    // The reaper is told of the end of the run, and has done its work when this returns.
+    drop(keeper);
+    assert!(at("removed").exists() && !at("made").exists());
+    making.wait().unwrap();
 }
 
 #[test]
