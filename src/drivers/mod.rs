@@ -6,10 +6,15 @@
 
 pub mod descriptor;
 pub mod faults;
+pub mod jetstream;
+mod jetstream_consumer;
+mod jetstream_publisher;
+mod jetstream_streams;
 pub mod loopback;
 mod loopback_bench;
 mod loopback_pipes;
 pub mod nats;
+mod nats_connection;
 pub mod redis;
 mod redis_connection;
 mod redis_entries;
@@ -50,6 +55,7 @@ pub trait Driver: Send + Sync {
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
     &nats::Nats,
+    &jetstream::JetStream,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,
     &zeromq::ZeroMq,

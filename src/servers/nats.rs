@@ -1,13 +1,29 @@
-//! NATS: one program, with JetStream inside, off by default.
+//! NATS: one program, with JetStream inside, off by default; three of them make a cluster.
 
-use std::io;
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::find::version_after;
-use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, socket};
+use super::{
+    About, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes, nodes, socket,
+};
 
 /// See the module.
 pub struct Nats;
+
+/// Ports of one member: for clients, for the other members, and for who asks how they get on.
+const PORTS: usize = 3;
+
+const fn text(key: &'static str) -> Setting {
+    Setting {
+        key,
+        takes: Takes::Text,
+        default: None,
+    }
+}
 
 static ABOUT: About = About {
     name: "nats",
@@ -19,8 +35,9 @@ static ABOUT: About = About {
         programs: &["/nats-server"],
     }),
     url: "nats://host:4222",
-    ports: 1,
-    start_within: Duration::from_secs(15),
+    ports: PORTS,
+    // A cluster may need two elections, of up to 9 s each.
+    start_within: Duration::from_secs(20),
     stop_within: Duration::from_secs(3),
     settings: &[
         // The storage is chosen by each stream; what differs here is what the server is prepared for.
@@ -30,25 +47,20 @@ static ABOUT: About = About {
             default: Some("off"),
         },
         Setting {
-            key: "sync_interval",
-            takes: Takes::Text,
-            default: None,
+            key: NODES,
+            takes: Takes::Choice(&["1", "3"]),
+            default: Some("1"),
         },
-        Setting {
-            key: "max_payload",
-            takes: Takes::Text,
-            default: None,
-        },
-        Setting {
-            key: "max_pending",
-            takes: Takes::Text,
-            default: None,
-        },
-        Setting {
-            key: "write_deadline",
-            takes: Takes::Text,
-            default: None,
-        },
+        text("sync_interval"),
+        text("max_payload"),
+        text("max_pending"),
+        text("write_deadline"),
+        text("user"),
+        text("password"),
+        text("token"),
+        text("tls_cert"),
+        text("tls_key"),
+        text("tls_ca"),
     ],
 };
 
@@ -62,44 +74,45 @@ impl Server for Nats {
     }
 
     fn configure(&self, found: &Found, site: &Site) -> Layout {
-        let mut text = format!("listen: \"{}:{}\"\n", found.bind(), site.port());
-        let line = |key: &str| match site.config.get(key) {
-            Some(value) => format!("{key}: {}\n", quoted(value)),
-            None => String::new(),
-        };
-        text += &["max_payload", "max_pending", "write_deadline"]
-            .map(line)
-            .concat();
-        if jetstream(site) {
-            let store = quoted(&site.data().to_string_lossy());
-            let sync = line("sync_interval");
-            text += &format!("jetstream {{\nstore_dir: {store}\n{sync}}}\n");
-        }
-        let file = site.folder.join("nats.conf");
-        Layout {
-            processes: vec![Launch {
-                name: ABOUT.name.to_owned(),
+        let mut layout = Layout::default();
+        for member in members(site) {
+            let file = site.folder.join(format!("{}.conf", member.name));
+            layout
+                .files
+                .push((file.clone(), member.configuration(found.bind(), site)));
+            layout.processes.push(Launch {
+                name: member.name,
                 program: found.program.clone(),
-                args: vec!["--config".into(), file.clone().into()],
+                args: vec!["--config".into(), file.into()],
                 env: Vec::new(),
-            }],
-            steps: Vec::new(),
-            files: vec![(file, text)],
+            });
         }
+        layout
     }
 
     fn answers(&self, site: &Site) -> io::Result<()> {
-        let mut connection = socket::connect(site.port())?;
-        let info = socket::ask(&mut connection, "", "INFO ")?;
-        if jetstream(site) && !info.contains("\"jetstream\":true") {
-            return Err(io::Error::other("JetStream is not ready"));
+        let members = members(site);
+        for member in &members {
+            member.answers(site)?;
         }
-        let hello = "CONNECT {\"verbose\":false,\"name\":\"mqbench\"}\r\nPING\r\n";
-        socket::ask(&mut connection, hello, "PONG").map(drop)
+        if members.len() == 1 {
+            return Ok(());
+        }
+        for member in &members {
+            member.sees(members.len() - 1)?;
+        }
+        if jetstream(site) {
+            has_leader(&members)?;
+        }
+        Ok(())
     }
 
     fn url(&self, site: &Site) -> String {
-        format!("nats://127.0.0.1:{}", site.port())
+        let members = members(site);
+        let urls = members
+            .iter()
+            .map(|member| format!("nats://127.0.0.1:{}", member.port));
+        urls.collect::<Vec<_>>().join(",")
     }
 
     fn reason(&self, log: &str) -> Option<String> {
@@ -111,6 +124,187 @@ impl Server for Nats {
                 .map(str::to_owned)
         })
     }
+}
+
+/// One server; several make a cluster.
+struct Member {
+    /// Of the process, and in the cluster.
+    name: String,
+    /// For clients.
+    port: u16,
+    /// Where it tells how it gets on, over HTTP.
+    monitor: u16,
+    /// The lines that make it a member; empty where it is alone.
+    cluster: String,
+}
+
+fn members(site: &Site) -> Vec<Member> {
+    let ports: Vec<&[u16]> = site
+        .ports
+        .chunks(PORTS)
+        .take(nodes(&site.config) as usize)
+        .collect();
+    if let [alone] = ports.as_slice() {
+        return vec![Member {
+            name: ABOUT.name.to_owned(),
+            port: alone[0],
+            monitor: 0,
+            cluster: String::new(),
+        }];
+    }
+    let routes = ports.iter().map(|ports| route(ports[1]));
+    let routes = routes.collect::<Vec<_>>().join(", ");
+    let member = |(number, ports): (usize, &&[u16])| {
+        let name = format!("{}-{}", ABOUT.name, number + 1);
+        let cluster = format!(
+            "server_name: {name}\ncluster {{\nname: mqbench\nlisten: \"127.0.0.1:{}\"\nno_advertise: true\n\
+             routes: [{routes}]\n}}\n",
+            ports[1]
+        );
+        Member {
+            port: ports[0],
+            monitor: ports[2],
+            name,
+            cluster,
+        }
+    };
+    ports.iter().enumerate().map(member).collect()
+}
+
+fn route(port: u16) -> String {
+    format!("\"nats://127.0.0.1:{port}\"")
+}
+
+impl Member {
+    fn configuration(&self, bind: &str, site: &Site) -> String {
+        let mut text = format!("listen: \"{bind}:{}\"\n", self.port);
+        let line = |key: &str| match site.config.get(key) {
+            Some(value) => format!("{key}: {}\n", quoted(value)),
+            None => String::new(),
+        };
+        text += &["max_payload", "max_pending", "write_deadline"]
+            .map(line)
+            .concat();
+        if !self.cluster.is_empty() {
+            text += &format!("http: \"{bind}:{}\"\n", self.monitor);
+            text += &self.cluster;
+        }
+        text += &security(site);
+        if jetstream(site) {
+            let mut store = site.data();
+            if !self.cluster.is_empty() {
+                store.push(&self.name);
+            }
+            let store = in_quotes(&store.to_string_lossy());
+            let sync = line("sync_interval");
+            text += &format!("jetstream {{\nstore_dir: {store}\n{sync}}}\n");
+        }
+        text
+    }
+
+    /// Whether it takes clients.
+    fn answers(&self, site: &Site) -> io::Result<()> {
+        let mut connection = socket::connect(self.port)?;
+        let info = socket::ask(&mut connection, "", "INFO ")?;
+        if jetstream(site) && !info.contains("\"jetstream\":true") {
+            return Err(io::Error::other("JetStream is not ready"));
+        }
+        if info.contains("\"tls_required\":true") {
+            // What follows would be encrypted; that it has said this much must do.
+            return Ok(());
+        }
+        let setting = |key: &str| site.config.get(key);
+        let hello = json!({
+            "verbose": false,
+            "name": "mqbench",
+            "user": setting("user"),
+            "pass": setting("password"),
+            "auth_token": setting("token"),
+        });
+        let hello = format!("CONNECT {hello}\r\nPING\r\n");
+        socket::ask(&mut connection, &hello, "PONG").map(drop)
+    }
+
+    /// Whether it has routes to so many others.
+    fn sees(&self, others: usize) -> io::Result<()> {
+        let routes = self.tells("/routez")?;
+        let routes = routes["routes"].as_array().into_iter().flatten();
+        let seen: HashSet<&str> = routes.filter_map(|r| r["remote_id"].as_str()).collect();
+        match seen.len() == others {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "{} sees {} of {others} other members",
+                self.name,
+                seen.len()
+            ))),
+        }
+    }
+
+    /// What it answers to a question about itself.
+    fn tells(&self, path: &str) -> io::Result<Value> {
+        let mut connection = socket::connect(self.monitor)?;
+        write!(connection.get_mut(), "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        serde_json::from_str(body).map_err(io::Error::other)
+    }
+}
+
+/// Whether streams can be made: the members have one leader, and it has heard of every other lately.
+fn has_leader(members: &[Member]) -> io::Result<()> {
+    let not_yet = |what: String| Err(io::Error::other(what));
+    let mut leader = None;
+    for member in members {
+        let known = member.tells("/jsz")?["meta_cluster"]["leader"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        if known.is_empty() {
+            return not_yet(format!("{} knows of no leader", member.name));
+        }
+        if leader.get_or_insert_with(|| known.clone()) != &known {
+            return not_yet("the members do not agree on a leader".to_owned());
+        }
+    }
+    let Some(leading) = members.iter().find(|m| leader.as_ref() == Some(&m.name)) else {
+        return not_yet("the leader is none of the members".to_owned());
+    };
+    let told = leading.tells("/jsz")?;
+    let followers = told["meta_cluster"]["replicas"].as_array();
+    let followers = followers.into_iter().flatten();
+    let current = followers.filter(|f| f["current"] == true && f["offline"] != true);
+    match current.count() == members.len() - 1 {
+        true => Ok(()),
+        false => not_yet(format!("{} has not heard of every member", leading.name)),
+    }
+}
+
+/// The lines for login and encryption.
+fn security(site: &Site) -> String {
+    let line = |(key, setting): (&str, &str)| match site.config.get(setting) {
+        Some(value) => format!("{key}: {}\n", in_quotes(value)),
+        None => String::new(),
+    };
+    let block = |name: &str, lines: String| match lines.is_empty() {
+        true => lines,
+        false => format!("{name} {{\n{lines}}}\n"),
+    };
+    let login = [
+        ("user", "user"),
+        ("password", "password"),
+        ("token", "token"),
+    ];
+    let files = [
+        ("cert_file", "tls_cert"),
+        ("key_file", "tls_key"),
+        ("ca_file", "tls_ca"),
+    ];
+    let mut tls = files.map(line).concat();
+    if site.config.contains_key("tls_ca") {
+        tls += "verify: true\n";
+    }
+    block("authorization", login.map(line).concat()) + &block("tls", tls)
 }
 
 fn jetstream(site: &Site) -> bool {
@@ -126,8 +320,12 @@ fn quoted(value: &str) -> String {
         && value.chars().all(|c| c.is_ascii_alphanumeric());
     match bare {
         true => value.to_owned(),
-        false => format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"")),
+        false => in_quotes(value),
     }
+}
+
+fn in_quotes(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]
@@ -136,9 +334,13 @@ mod tests {
     use crate::servers::Origin;
 
     fn written(config: &[(&str, &str)]) -> String {
+        all_written(config).remove(0)
+    }
+
+    fn all_written(config: &[(&str, &str)]) -> Vec<String> {
         let site = Site {
             folder: "/tmp/x".into(),
-            ports: vec![4999],
+            ports: (4999..).take(9).collect(),
             config: config
                 .iter()
                 .map(|(k, v)| (k.to_string(), v.to_string()))
@@ -148,7 +350,8 @@ mod tests {
             program: "/bin/nats-server".into(),
             origin: Origin::Path,
         };
-        Nats.configure(&found, &site).files[0].1.clone()
+        let files = Nats.configure(&found, &site).files;
+        files.into_iter().map(|(_, text)| text).collect()
     }
 
     #[test]
@@ -172,6 +375,48 @@ mod tests {
             "listen: \"127.0.0.1:4999\"\nmax_payload: 8MB\nwrite_deadline: \"10s\"\n\
              jetstream {\nstore_dir: \"/tmp/x/data\"\nsync_interval: \"always\"\n}\n"
         );
+    }
+
+    #[test]
+    fn a_login_is_text_whatever_it_looks_like() {
+        let text = written(&[("user", "me"), ("password", "12\"3\\")]);
+        assert!(
+            text.ends_with("authorization {\nuser: \"me\"\npassword: \"12\\\"3\\\\\"\n}\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn clients_are_asked_for_a_certificate_where_there_is_an_authority_for_them() {
+        let mut settings = vec![("tls_cert", "/c.pem"), ("tls_key", "/k.pem")];
+        let text = written(&settings);
+        assert!(
+            text.ends_with("tls {\ncert_file: \"/c.pem\"\nkey_file: \"/k.pem\"\n}\n"),
+            "{text}"
+        );
+        settings.push(("tls_ca", "/a.pem"));
+        let text = written(&settings);
+        assert!(
+            text.ends_with("ca_file: \"/a.pem\"\nverify: true\n}\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn members_of_a_cluster_know_each_other_and_share_nothing() {
+        let texts = all_written(&[("nodes", "3"), ("jetstream", "file")]);
+        assert_eq!(texts.len(), 3);
+        let last = &texts[2];
+        let routes = [5000, 5003, 5006].map(|p| format!("\"nats://127.0.0.1:{p}\""));
+        for part in [
+            "listen: \"127.0.0.1:5005\"\n",
+            "http: \"127.0.0.1:5007\"\nserver_name: nats-3\n",
+            "listen: \"127.0.0.1:5006\"\n",
+            &format!("routes: [{}]", routes.join(", ")),
+            "store_dir: \"/tmp/x/data/nats-3\"",
+        ] {
+            assert!(last.contains(part), "no `{part}` in {last}");
+        }
     }
 
     #[test]

@@ -21,7 +21,19 @@ static KNOWN: &[Known] = &[
         server: "nats",
         limit: ("max_payload", "4096", 8_192),
         // Without JetStream it keeps nothing but subscriptions, which end with their connections.
-        names: |_, _| Ok(Vec::new()),
+        names: |wire, text| {
+            if !wire.hear()?.contains("\"jetstream\":true") {
+                return Ok(Vec::new());
+            }
+            wire.say("CONNECT {\"verbose\":false}\r\nSUB answers 1\r\n")?;
+            wire.say("PUB $JS.API.STREAM.NAMES answers 0\r\n\r\n")?;
+            let mut answer = wire.hear()?;
+            while !answer.starts_with('{') {
+                answer = wire.hear()?;
+            }
+            let names = answer.split('"').filter(|word| word.contains(text));
+            Ok(names.map(str::to_owned).collect())
+        },
     },
     Known {
         server: "redis",
