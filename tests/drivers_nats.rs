@@ -61,3 +61,18 @@ fn a_server_that_comes_back_costs_only_what_was_on_its_way() {
     let notes = &record.notes;
     assert!(notes[0].contains("were lost 2 times"), "{notes:?}");
 }
+
+#[test]
+fn consumers_may_subscribe_to_a_wildcard() {
+    let Some(server) = Server::nats(&[]) else {
+        return;
+    };
+    for (keys, consumers) in [(0, 1), (100, 1), (100, 3)] {
+        let mut task = task("nats", Some(server.url()));
+        task.options.insert("subject".to_owned(), "wildcard".into());
+        task.workload.publishers = 2;
+        task.workload.message.keys = keys;
+        task.workload.consumers = consumers;
+        run(task.clone()).assert_complete(&task);
+    }
+}

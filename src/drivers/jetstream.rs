@@ -246,7 +246,7 @@ impl Driver for JetStream {
         Box::pin(async move {
             check_options(task)?;
             let notes = Arc::new(Notes::default());
-            let connection = Connection::open(task, &notes).await?;
+            let connection = Connection::open(task, 0, &notes).await?;
             let with_id = task.delivery == Delivery::ExactlyOnce;
             connection.check_size(task, if with_id { HEADERS } else { 0 })?;
             has_jetstream(&connection)?;
@@ -311,7 +311,7 @@ impl Session for JetStreamSession {
 
     fn clean_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            let connection = Connection::open(&self.task, &Arc::default()).await?;
+            let connection = Connection::open(&self.task, 0, &Arc::default()).await?;
             remove(&self.task, &connection).await
         })
     }
@@ -328,7 +328,8 @@ struct JetStreamPublisher {
 impl AsyncPublisher for JetStreamPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            self.connection = Some(Connection::open(&self.task, &self.notes).await?);
+            self.connection =
+                Some(Connection::open(&self.task, self.publisher, &self.notes).await?);
             Ok(())
         })
     }
@@ -337,7 +338,7 @@ impl AsyncPublisher for JetStreamPublisher {
         Box::pin(async {
             let connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => Connection::open(&self.task, &self.notes).await?,
+                None => Connection::open(&self.task, self.publisher, &self.notes).await?,
             };
             let sender = Sender::new(&self.task, self.publisher, &self.subjects, &connection);
             sender.run(outbox).await
@@ -355,7 +356,9 @@ struct JetStreamConsumer {
 impl AsyncConsumer for JetStreamConsumer {
     fn run(&mut self, inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            let connection = Connection::open(&self.task, &self.notes).await?;
+            // The first consumer is at another server than the first publisher.
+            let number = self.group * self.task.workload.consumers + self.consumer + 1;
+            let connection = Connection::open(&self.task, number, &self.notes).await?;
             let doing = format!("receive from {}", connection.address);
             let reader = Reader::open(&self.task, self.group, self.consumer, &connection).await?;
             let reading = pin!(reader.run(inbox));

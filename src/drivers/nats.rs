@@ -98,7 +98,7 @@ impl Driver for Nats {
         task: &'a Task,
     ) -> BoxFuture<'a, Result<Box<dyn Session>, DriverError>> {
         Box::pin(async move {
-            let connection = Connection::open(task, &Arc::default()).await?;
+            let connection = Connection::open(task, 0, &Arc::default()).await?;
             connection.check_size(task, 0)?;
             let info = connection.client.server_info();
             let facts = vec![
@@ -158,7 +158,8 @@ struct NatsPublisher {
 impl AsyncPublisher for NatsPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            self.connection = Some(Connection::open(&self.task, &self.notes).await?);
+            self.connection =
+                Some(Connection::open(&self.task, self.publisher, &self.notes).await?);
             Ok(())
         })
     }
@@ -167,7 +168,7 @@ impl AsyncPublisher for NatsPublisher {
         Box::pin(async {
             let connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => Connection::open(&self.task, &self.notes).await?,
+                None => Connection::open(&self.task, self.publisher, &self.notes).await?,
             };
             let subjects = Subjects::new(&self.task, self.publisher);
             publish(&connection, subjects, outbox).await?;
@@ -276,7 +277,9 @@ struct NatsConsumer {
 impl AsyncConsumer for NatsConsumer {
     fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            let connection = Connection::open(&self.task, &self.notes).await?;
+            // The first consumer is at another server than the first publisher.
+            let number = self.group * self.task.workload.consumers + self.consumer + 1;
+            let connection = Connection::open(&self.task, number, &self.notes).await?;
             let mut subscriptions = Vec::new();
             for subject in self.task.destination_names_of(self.consumer) {
                 subscriptions.push(self.subscribe(&connection, subject).await?);

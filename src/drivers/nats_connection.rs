@@ -182,19 +182,26 @@ pub fn plain(error: &str) -> String {
 }
 
 impl Connection {
-    /// Connects and logs in.
+    /// Connects and logs in. Of several servers the one with this number is tried first (beyond the
+    /// last it starts again), so that clients are spread evenly, and in every trial alike.
     ///
     /// # Errors
     /// Where nobody answers in time, or the login or the certificate is refused.
-    pub async fn open(task: &Task, notes: &Arc<Notes>) -> Result<Connection, DriverError> {
+    pub async fn open(
+        task: &Task,
+        number: u32,
+        notes: &Arc<Notes>,
+    ) -> Result<Connection, DriverError> {
         let url = url(task)?;
         let address = shown(url);
         let doing = format!("connect to {address}");
-        let servers = url
+        let mut servers = url
             .split(',')
             .map(str::parse::<ServerAddr>)
             .collect::<Result<Vec<_>, _>>()
             .map_err(DriverError::while_doing(doing.clone()))?;
+        let first = number as usize % servers.len();
+        servers.rotate_left(first);
         let watch = Arc::new(Watch::default());
         let events = {
             let (watch, notes) = (Arc::clone(&watch), Arc::clone(notes));
@@ -208,6 +215,7 @@ impl Connection {
             .connection_timeout(CONNECT_TIMEOUT)
             .request_timeout(Some(CONNECT_TIMEOUT))
             .ping_interval(PING_INTERVAL)
+            .retain_servers_order()
             .reconnect_delay_callback(|attempts| {
                 if attempts > 1 {
                     RECONNECT_DELAY

@@ -1,0 +1,258 @@
+//! What only the JetStream driver does; the rest is in `conformance.rs`.
+
+mod harness;
+
+use std::thread;
+use std::time::Duration;
+
+use harness::server::Server;
+use harness::worker::{run, run_disturbed};
+use harness::{at_rate, offer, prepare, runtime, task};
+use mqbench::engine::task::Task;
+use mqbench::scenario::workload::{Delivery, Durability, Measure, Pattern};
+
+/// A server with streams in its own folder.
+fn jetstream(further: &[&str]) -> Option<Server> {
+    let mut arguments = vec!["-js", "-sd", "."];
+    arguments.extend(further);
+    Server::nats(&arguments)
+}
+
+fn at_least_once(server: &Server) -> Task {
+    let mut task = task("jetstream", Some(server.url()));
+    offer(&mut task, Delivery::AtLeastOnce, Durability::Disk);
+    task
+}
+
+fn set(task: &mut Task, option: &str, value: &str) {
+    task.options.insert(option.to_owned(), value.into());
+}
+
+fn refused(task: &Task) -> String {
+    prepare(task).err().expect("refused").to_string()
+}
+
+#[test]
+fn a_server_without_jetstream_is_said_with_what_turns_it_on() {
+    let Some(server) = Server::nats(&[]) else {
+        return;
+    };
+    let text = refused(&at_least_once(&server));
+    assert!(
+        text.contains("without JetStream") && text.contains("-js"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_is_pushed_arrives_and_is_acknowledged() {
+    let Some(server) = jetstream(&[]) else {
+        return;
+    };
+    for delivery in [
+        Delivery::AtMostOnce,
+        Delivery::AtLeastOnce,
+        Delivery::ExactlyOnce,
+    ] {
+        for (consumers, groups) in [(1, 1), (3, 1), (2, 2)] {
+            let mut task = at_least_once(&server);
+            offer(&mut task, delivery, Durability::Memory);
+            set(&mut task, "consumer", "push");
+            task.workload.pattern = match groups {
+                1 => Pattern::Queue,
+                _ => Pattern::FanOut,
+            };
+            (task.workload.consumers, task.workload.groups) = (consumers, groups);
+            run(task.clone()).assert_complete(&task);
+        }
+    }
+}
+
+#[test]
+fn a_pushed_backlog_waits_for_who_reads_it() {
+    let Some(server) = jetstream(&[]) else {
+        return;
+    };
+    let mut task = at_least_once(&server);
+    offer(&mut task, Delivery::AtMostOnce, Durability::Memory);
+    set(&mut task, "consumer", "push");
+    // More than the library holds, so that the server has to wait for what is taken.
+    task.options
+        .insert("subscription_capacity".to_owned(), 40_000.into());
+    task.workload.pattern = Pattern::Backlog;
+    task.workload.publishers = 0;
+    task.workload.message.sizes[0].size.0 = 1_000;
+    task.phases.measure = Measure::Count(100_000);
+    run(task.clone()).assert_complete(&task);
+}
+
+#[test]
+fn one_acknowledgement_for_several_messages_needs_a_destination_for_each_consumer() {
+    let Some(server) = jetstream(&[]) else {
+        return;
+    };
+    let mut task = at_least_once(&server);
+    set(&mut task, "ack_policy", "all");
+    (task.workload.consumers, task.workload.destinations) = (2, 2);
+    run(task.clone()).assert_complete(&task);
+    task.workload.destinations = 1;
+    let text = refused(&task);
+    assert!(text.contains("explicit"), "{text}");
+}
+
+#[test]
+fn what_is_not_acknowledged_in_time_comes_again_and_is_told_as_such() {
+    let Some(server) = jetstream(&[]) else {
+        return;
+    };
+    let mut task = at_least_once(&server);
+    set(&mut task, "ack_wait", "300ms");
+    task.workload.ack.every = 1_000_000;
+    task.workload.ack.within = Duration::from_millis(900);
+    at_rate(&mut task, 500.0, Duration::from_secs(2));
+    let audit = run(task).record.audit;
+    assert!(audit.redelivered > 0, "{audit:?}");
+    assert_eq!((audit.lost, audit.duplicated), (0, 0), "{audit:?}");
+}
+
+/// What a server that has stopped for a moment, without a chance to write anything, does to a trial.
+fn after_an_outage(delivery: Delivery) -> Option<harness::worker::Seen> {
+    let mut server = jetstream(&[])?;
+    let mut task = at_least_once(&server);
+    offer(&mut task, delivery, Durability::Disk);
+    at_rate(&mut task, 2_000.0, Duration::from_secs(4));
+    task.phases.drain = Duration::from_secs(15);
+    let seen = run_disturbed(task, |live| {
+        live.await_traffic();
+        server.kill();
+        // The outage itself.
+        thread::sleep(Duration::from_millis(300));
+        server.start_again();
+    });
+    assert_eq!(seen.record.failure, None);
+    let audit = &seen.record.audit;
+    assert!(audit.distinct > 2_000, "it went on: {audit:?}");
+    Some(seen)
+}
+
+#[test]
+fn what_was_acknowledged_outlives_the_server() {
+    let Some(seen) = after_an_outage(Delivery::AtLeastOnce) else {
+        return;
+    };
+    let audit = &seen.record.audit;
+    assert_eq!((audit.lost_acked, audit.unresolved), (0, 0), "{audit:?}");
+    let reasons = &seen.record.reasons;
+    let told = |reason: &String| reason.contains("lost before the acknowledgement");
+    assert!(reasons.keys().all(told), "{reasons:?}");
+}
+
+#[test]
+fn messages_with_an_id_are_sent_again_after_an_outage_and_kept_once() {
+    let Some(seen) = after_an_outage(Delivery::ExactlyOnce) else {
+        return;
+    };
+    let audit = &seen.record.audit;
+    assert_eq!(
+        (audit.failed, audit.unresolved, audit.lost, audit.acked),
+        (0, 0, 0, audit.sent),
+        "{audit:?} {:?}",
+        seen.record.reasons
+    );
+}
+
+#[test]
+fn an_existing_stream_keeps_everything_but_our_consumers() {
+    let Some(server) = jetstream(&[]) else {
+        return;
+    };
+    let mut task = at_least_once(&server);
+    let stream = "orders";
+    let ask = |what: String, body: &str| {
+        let (url, body) = (server.url(), body.to_owned());
+        runtime().block_on(async move {
+            let client = async_nats::connect(url).await.expect("a connection");
+            let answer = client.request(format!("$JS.API.{what}"), body.into()).await;
+            let answer = answer.expect("an answer").payload;
+            serde_json::from_slice::<serde_json::Value>(&answer).expect("JSON")
+        })
+    };
+    task.destination = Some(stream.to_owned());
+    let text = refused(&task);
+    assert!(text.contains("stream not found"), "{text}");
+    let config =
+        r#"{"name":"orders","subjects":["orders.>"],"retention":"limits","storage":"file"}"#;
+    let made = ask(format!("STREAM.CREATE.{stream}"), config);
+    assert_eq!(made["config"]["name"], stream, "{made}");
+    task.phases.measure = Measure::Count(500);
+    run(task.clone()).assert_complete(&task);
+    // What the first trial left is not read by the second.
+    task.trial += 1;
+    run(task.clone()).assert_complete(&task);
+    let info = ask(format!("STREAM.INFO.{stream}"), "");
+    let state = &info["state"];
+    assert_eq!(
+        (&state["messages"], &state["consumer_count"]),
+        (&1_000.into(), &0.into())
+    );
+}
+
+#[test]
+fn what_waits_is_told_and_the_pattern_says_how_long_it_is_kept() {
+    let Some(server) = jetstream(&[]) else {
+        return;
+    };
+    for (pattern, consumers, retention) in [
+        (Pattern::Queue, 1, "workqueue"),
+        (Pattern::FanOut, 1, "interest"),
+        (Pattern::Stream, 1, "limits"),
+        (Pattern::Queue, 0, "limits"),
+    ] {
+        let mut task = at_least_once(&server);
+        task.workload.pattern = pattern;
+        task.workload.consumers = consumers;
+        task.phases.measure = Measure::Count(300);
+        let runtime = runtime();
+        let driver = mqbench::drivers::find("jetstream").expect("a driver");
+        runtime.block_on(async {
+            let session = driver.prepare(&task).await.expect("prepared");
+            // Published by another trial into the stream of this one.
+            let mut other = task.clone();
+            other.destination = Some(task.destination(0));
+            other.trial = task.trial.wrapping_add(1_000);
+            other.workload.consumers = 0;
+            let sent = tokio::task::spawn_blocking(move || run(other)).await;
+            assert_eq!(sent.expect("no panic").record.failure, None);
+            let waiting = session.backlog().expect("it tells").await.expect("told");
+            assert_eq!(waiting, 300, "before anybody reads");
+            let fact = ("retention".to_owned(), retention.to_owned());
+            let facts = session.server_facts();
+            assert!(facts.contains(&fact), "{facts:?}");
+            session.clean_up().await.expect("removed");
+        });
+    }
+}
+
+#[test]
+fn a_file_with_an_nkey_logs_in() {
+    // A pair that was made for this test and opens nothing else.
+    let seed = "SUAMGP4NUWMFHDRGWY76HYGZFZDJLGJ6OQSMF7TAGQAHEGNNYAC4RV5GIE";
+    let public = "UBULQGAZMPP5XND3GB7TX5L7DKW5DMJGBZ5GY5CPW2C4RCLGHSTRHQAY";
+    let folder = tempfile::tempdir().expect("a folder");
+    let (conf, key) = (folder.path().join("n.conf"), folder.path().join("user.nk"));
+    let users = format!("authorization {{ users: [ {{ nkey: {public} }} ] }}\n");
+    std::fs::write(&conf, users).expect("written");
+    std::fs::write(&key, format!("{seed}\n")).expect("written");
+    let Some(server) = jetstream(&["-c", &conf.to_string_lossy()]) else {
+        return;
+    };
+    let mut task = at_least_once(&server);
+    let text = refused(&task);
+    assert!(text.contains("authorization violation"), "{text}");
+    set(&mut task, "nkey", &key.to_string_lossy());
+    task.phases.measure = Measure::Count(100);
+    run(task.clone()).assert_complete(&task);
+    set(&mut task, "nkey", "/nonexistent.nk");
+    let text = refused(&task);
+    assert!(text.contains("/nonexistent.nk"), "{text}");
+}
