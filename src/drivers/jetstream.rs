@@ -130,7 +130,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
             name: "ack_wait",
             kind: OptionKind::Time,
             default: Some("30s"),
-            about: "After so long without an acknowledgement a message is delivered again.",
+            about: "After so long without an acknowledgement a message is delivered again; where that \
+                    is longer than the drain, a trial in which a server died may miss messages that \
+                    are not lost.",
         },
         OptionSpec {
             name: "max_ack_pending",
