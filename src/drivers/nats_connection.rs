@@ -3,14 +3,15 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subject};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
-use rustls::ClientConfig;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -19,7 +20,6 @@ use super::target::{CONNECT_TIMEOUT, GONE_AFTER, shown, url};
 use super::{DriverError, tls};
 use crate::engine::shared::lock;
 use crate::engine::task::Task;
-use crate::scenario::brokers::Tls;
 
 /// The client of both drivers.
 pub const CLIENT: &str = "async-nats 0.51";
@@ -230,7 +230,7 @@ impl Connection {
         let connecting = secured(task, options).await?.connect(servers);
         // The library's own limit is for each address and each step.
         let client = match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => connected.map_err(|error| plain(&error.to_string())),
+            Ok(connected) => connected.map_err(|error| refusal(task, &error.to_string())),
             Err(_) => Err("timed out".to_owned()),
         };
         let client = client.map_err(|cause| DriverError { doing, cause })?;
@@ -323,17 +323,30 @@ async fn secured(task: &Task, mut options: ConnectOptions) -> Result<ConnectOpti
         Some(tls) => Ok(options
             .require_tls(true)
             .tls_client_config(tls::client_config(&tls)?)),
-        // A server may ask for it all the same.
-        None => Ok(match &*PUBLIC {
-            Some(config) => options.tls_client_config(config.clone()),
-            None => options,
-        }),
+        // A server may ask for it all the same, and the library would follow.
+        None => Ok(options.tls_client_config(believing_nobody()?)),
     }
 }
 
-/// Trusts what the system does; reading that takes a while, and it is the same for all connections.
-static PUBLIC: LazyLock<Option<ClientConfig>> =
-    LazyLock::new(|| tls::client_config(&Tls::default()).ok());
+/// Ends a handshake that the scenario has not asked for: encryption changes the figures.
+fn believing_nobody() -> Result<ClientConfig, DriverError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(DriverError::while_doing("set up TLS"))?;
+    let builder = builder.with_root_certificates(RootCertStore::empty());
+    Ok(builder.with_no_client_auth())
+}
+
+/// Why there is no connection.
+fn refusal(task: &Task, error: &str) -> String {
+    let cause = plain(error);
+    if tls::wanted(task, ENCRYPTED).is_none() && error.to_lowercase().contains("certificate") {
+        return "the server requires encryption: say so with `tls: {ca: …}`, or with `tls://` in its \
+                address where the system trusts it anyway"
+            .to_owned();
+    }
+    cause
+}
 
 /// The library drops what a full subscription cannot take, so it must hold what the windows allow.
 fn subscription_capacity(task: &Task) -> usize {

@@ -43,17 +43,6 @@ pub enum Error {
         takes: String,
     },
 
-    /// Members of a cluster would each be alone.
-    #[error(
-        "cannot start {server} as a cluster in containers: its members speak to each other over the \
-         loopback interface, of which every container has its own\n   \
-         get the program with    scripts/get {server}"
-    )]
-    ContainedCluster {
-        /// Name of the server.
-        server: &'static str,
-    },
-
     /// It is not installed.
     #[error(
         "cannot start a private {name}: no {title} was found\n   \

@@ -79,7 +79,7 @@ impl Server for Nats {
             let file = site.folder.join(format!("{}.conf", member.name));
             layout
                 .files
-                .push((file.clone(), member.configuration(site, found.bind())));
+                .push((file.clone(), member.configuration(found.bind(), site)));
             layout.processes.push(Launch {
                 name: member.name,
                 program: found.program.clone(),
@@ -157,10 +157,9 @@ fn members(site: &Site) -> Vec<Member> {
     let member = |(number, ports): (usize, &&[u16])| {
         let name = format!("{}-{}", ABOUT.name, number + 1);
         let cluster = format!(
-            "server_name: {name}\nhttp: \"127.0.0.1:{}\"\n\
-             cluster {{\nname: mqbench\nlisten: \"127.0.0.1:{}\"\nno_advertise: true\n\
+            "server_name: {name}\ncluster {{\nname: mqbench\nlisten: \"127.0.0.1:{}\"\nno_advertise: true\n\
              routes: [{routes}]\n}}\n",
-            ports[2], ports[1]
+            ports[1]
         );
         Member {
             port: ports[0],
@@ -177,7 +176,7 @@ fn route(port: u16) -> String {
 }
 
 impl Member {
-    fn configuration(&self, site: &Site, bind: &str) -> String {
+    fn configuration(&self, bind: &str, site: &Site) -> String {
         let mut text = format!("listen: \"{bind}:{}\"\n", self.port);
         let line = |key: &str| match site.config.get(key) {
             Some(value) => format!("{key}: {}\n", quoted(value)),
@@ -186,7 +185,10 @@ impl Member {
         text += &["max_payload", "max_pending", "write_deadline"]
             .map(line)
             .concat();
-        text += &self.cluster;
+        if !self.cluster.is_empty() {
+            text += &format!("http: \"{bind}:{}\"\n", self.monitor);
+            text += &self.cluster;
+        }
         text += &security(site);
         if jetstream(site) {
             let mut store = site.data();
@@ -408,7 +410,7 @@ mod tests {
         let routes = [5000, 5003, 5006].map(|p| format!("\"nats://127.0.0.1:{p}\""));
         for part in [
             "listen: \"127.0.0.1:5005\"\n",
-            "server_name: nats-3\nhttp: \"127.0.0.1:5007\"\n",
+            "http: \"127.0.0.1:5007\"\nserver_name: nats-3\n",
             "listen: \"127.0.0.1:5006\"\n",
             &format!("routes: [{}]", routes.join(", ")),
             "store_dir: \"/tmp/x/data/nats-3\"",
