@@ -17,6 +17,8 @@ mod disruption;
 #[path = "conformance/durability.rs"]
 mod durability;
 mod harness;
+#[path = "conformance/mishaps.rs"]
+mod mishaps;
 #[path = "program/mod.rs"]
 mod program;
 #[path = "conformance/refusal.rs"]

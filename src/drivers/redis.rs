@@ -51,6 +51,14 @@ pub fn reason(error: &RedisError) -> String {
     if error.is_connection_refusal() {
         return "connection refused".to_owned();
     }
+    // Of several commands that went together the first that failed says it.
+    let failed = error.clone().into_server_errors();
+    if let Some((_, first)) = failed.as_deref().and_then(<[_]>::first) {
+        return match first.details() {
+            Some(detail) => format!("{} {detail}", first.code()),
+            None => first.code().to_owned(),
+        };
+    }
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (Some(code), None) => code.to_owned(),

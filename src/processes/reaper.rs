@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -15,6 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +99,17 @@ impl Reaper {
     /// Number of its process.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Whether it still listens; if not, nothing more can be given into its care.
+    pub fn lives(&self) -> bool {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.as_ref().is_some_and(|notes| {
+            // Of a pipe that nobody reads any more this is all that is ever said.
+            let mut asked = [PollFd::new(notes.as_fd(), PollFlags::empty())];
+            let said = poll(&mut asked, PollTimeout::ZERO);
+            said.is_ok() && asked[0].revents().is_some_and(|events| events.is_empty())
+        })
     }
 
     /// A command that runs this program with a hidden command, in a process group of its own so that

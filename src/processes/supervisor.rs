@@ -190,6 +190,12 @@ fn one(
         *failure = format!("{trouble} ({failure})");
     }
     record.failure = record.failure.map(|failure| one_line(&failure));
+    if !reaper.lives() {
+        let note = "the process that ends servers and workers if mqbench is killed has ended itself: \
+                    nothing more can be started in this run";
+        record.notes.push(note.to_owned());
+        tell(Event::Say(note.to_owned()));
+    }
     record
 }
 

@@ -1,12 +1,18 @@
 //! Brokers of the suite: managed instances, one for each effective configuration.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::PathBuf;
+use std::process::Child;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use mqbench::drivers::descriptor::{Descriptor, Offer, Side};
 use mqbench::processes::reaper::Reaper;
-use mqbench::servers::{Config, Error, Instance, Keeper, Order, named};
+use mqbench::servers::group::wait_until;
+use mqbench::servers::{Config, Error, Group, Instance, Keeper, Order, named};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use crate::harness::server::skipped;
 
@@ -81,6 +87,58 @@ pub fn own(
     let mut config = config_of(offer);
     config.extend(further.clone());
     start(server, config).map(|instance| Broker::Own(Box::new(instance)))
+}
+
+/// An instance whose processes were killed and started again; those end with this.
+pub struct Restarted(Vec<(Child, Group)>);
+
+impl Restarted {
+    /// Kills the processes of an instance and starts them again where they were, with what they had
+    /// written, and waits until it answers.
+    pub fn of(instance: &Instance) -> Restarted {
+        let (server, record) = (instance.server(), instance.record());
+        for process in &record.processes {
+            killpg(Pid::from_raw(process.group.pid), Signal::SIGKILL).expect("it runs");
+        }
+        let about = server.about();
+        let gone = wait_until(about.stop_within, || !record.lives());
+        assert!(gone, "{} was killed", about.name);
+        let began = Instant::now();
+        loop {
+            let again = Restarted::spawn(instance);
+            let lives = || again.0.iter().all(|(_, group)| group.lives());
+            wait_until(about.start_within, || record.answers().is_ok() || !lives());
+            if lives() && record.answers().is_ok() {
+                return again;
+            }
+            // A connection of somebody else may have been given its port meanwhile.
+            let log = instance.log_tail();
+            let in_time = began.elapsed() < about.start_within;
+            assert!(in_time, "{} answers again: {log}", about.name);
+        }
+    }
+
+    fn spawn(instance: &Instance) -> Restarted {
+        let record = instance.record();
+        let layout = instance.server().configure(&record.found, &record.site);
+        let started = layout.processes.iter().map(|launch| {
+            let log = record.site.log(&launch.name);
+            let log = File::options().append(true).open(log).expect("its log");
+            let started = REAPER.spawn(launch, &record.site.folder, log);
+            started.expect("started again")
+        });
+        Restarted(started.collect())
+    }
+}
+
+impl Drop for Restarted {
+    fn drop(&mut self) {
+        for (child, group) in &mut self.0 {
+            group.end(Duration::ZERO);
+            REAPER.release(group);
+            let _ = child.wait();
+        }
+    }
 }
 
 fn start(server: &'static str, config: Config) -> Option<Instance> {

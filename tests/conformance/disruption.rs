@@ -1,19 +1,22 @@
 //! When the broker dies, stands still, or the user has enough: the trial ends in time, says why, and
 //! its books are exact.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use mqbench::engine::task::Task;
 use mqbench::servers::Instance;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::combinations::{all, at_rate, each, of_each_offer};
-use crate::harness::worker::{Seen, run_disturbed};
+use crate::combinations::{Combination, all, at_rate, each, of_each_offer};
+use crate::harness::worker::{Live, Seen, run_disturbed};
 use crate::servers::leftovers;
 
 /// A trial must have given up by then on a broker that is gone.
-const GIVEN_UP: Duration = Duration::from_secs(15);
+pub const GIVEN_UP: Duration = Duration::from_secs(15);
 /// How long the broker stands still.
 const STILL: Duration = Duration::from_secs(2);
 /// After so long the supervisor kills a worker that was asked to end, and its record is lost.
@@ -30,7 +33,7 @@ fn signal(instance: &Instance, signal: Signal) {
 /// What is wrong with the words of a failure; they are for a user.
 pub fn unclear(text: &str) -> Vec<String> {
     let jargon = [
-        "::", "Error(", "Error {", "Kind", "Some(", "os error", "unwrap",
+        "::", "Error(", "Error {", "Kind", "Some(", "os error", "unwrap", "[(",
     ];
     let found = jargon.into_iter().filter(|word| text.contains(word));
     found
@@ -39,101 +42,106 @@ pub fn unclear(text: &str) -> Vec<String> {
 }
 
 /// What is wrong however a trial ended.
-fn wrong_in_any_case(seen: &Seen) -> Vec<String> {
+pub fn wrong_in_any_case(seen: &Seen) -> Vec<String> {
     let mut found = seen.record.audit.contradictions();
+    let said = seen.record.failure.iter().chain(seen.record.reasons.keys());
+    found.extend(said.flat_map(|words| unclear(words)));
     if !seen.complaints.is_empty() {
         found.push(format!("standard error: {}", seen.complaints));
     }
     found
 }
 
-#[test]
-fn a_broker_that_dies_ends_the_trial_with_a_reason() {
-    let with_server = all().filter(|c| c.driver.server.is_some() && !c.is_backlog());
+/// Each of these that has a server, on a broker of its own. `change` makes the load, `disturb` is called
+/// in the middle of it, and `check` says what is wrong with what was seen.
+pub fn each_disturbed(
+    combinations: impl Iterator<Item = Combination>,
+    change: impl Fn(&mut Task) + Sync,
+    disturb: impl Fn(&mut Live, &Instance) + Sync,
+    check: impl Fn(&Task, &Instance, &Seen) -> Vec<String> + Sync,
+) {
+    let with_server = combinations.filter(|c| c.driver.server.is_some());
     each(with_server, |combination| {
         let Some(broker) = combination.own() else {
             return Vec::new();
         };
         let instance = broker.instance().expect("a server");
         let mut task = combination.task(&broker);
-        at_rate(&mut task, 2_000.0, Duration::from_secs(30));
-        let seen = run_disturbed(task, |live| {
+        change(&mut task);
+        let seen = run_disturbed(task.clone(), |live| {
             live.await_traffic();
-            signal(instance, Signal::SIGKILL);
+            disturb(live, instance);
         });
-        let mut found = wrong_in_any_case(&seen);
-        if seen.took > GIVEN_UP {
-            found.push(format!("it took {:?}", seen.took));
-        }
-        match &seen.record.failure {
-            Some(failure) => {
-                found.extend(unclear(failure));
-                let address = &instance.record().url;
-                if !failure.contains(address) {
-                    found.push(format!("it does not name {address}: {failure}"));
-                }
-            }
-            None => found.push("no failure".to_owned()),
-        }
-        found.extend(
-            seen.record
-                .reasons
-                .keys()
-                .flat_map(|reason| unclear(reason)),
-        );
-        found
+        check(&task, instance, &seen)
     });
+}
+
+#[test]
+fn a_broker_that_dies_ends_the_trial_with_a_reason() {
+    each_disturbed(
+        all().filter(|c| !c.is_backlog()),
+        |task| at_rate(task, 2_000.0, Duration::from_secs(30)),
+        |_, instance| signal(instance, Signal::SIGKILL),
+        |_, instance, seen| {
+            let mut found = wrong_in_any_case(seen);
+            if seen.took > GIVEN_UP {
+                found.push(format!("it took {:?}", seen.took));
+            }
+            match &seen.record.failure {
+                Some(failure) => {
+                    let address = &instance.record().url;
+                    if !failure.contains(address) {
+                        found.push(format!("it does not name {address}: {failure}"));
+                    }
+                }
+                None => found.push("no failure".to_owned()),
+            }
+            found
+        },
+    );
 }
 
 #[test]
 fn a_broker_that_stands_still_for_a_while_costs_no_message() {
-    let with_server = of_each_offer().filter(|c| c.driver.server.is_some());
-    each(with_server, |combination| {
-        let Some(broker) = combination.own() else {
-            return Vec::new();
-        };
-        let instance = broker.instance().expect("a server");
-        let mut task = combination.task(&broker);
-        at_rate(&mut task, 500.0, Duration::from_secs(5));
-        task.phases.drain = Duration::from_secs(10);
-        let seen = run_disturbed(task.clone(), |live| {
-            live.await_traffic();
+    each_disturbed(
+        of_each_offer(),
+        |task| {
+            at_rate(task, 500.0, Duration::from_secs(5));
+            task.phases.drain = Duration::from_secs(10);
+        },
+        |_, instance| {
             signal(instance, Signal::SIGSTOP);
             // The stall itself, not a wait for something.
             thread::sleep(STILL);
             signal(instance, Signal::SIGCONT);
-        });
-        seen.problems(&task)
-    });
+        },
+        |task, _, seen| seen.problems(task),
+    );
 }
 
 #[test]
 fn a_broker_that_stands_still_for_good_does_not_keep_the_trial() {
-    let with_server = of_each_offer().filter(|c| c.driver.server.is_some());
-    each(with_server, |combination| {
-        let Some(broker) = combination.own() else {
-            return Vec::new();
-        };
-        let instance = broker.instance().expect("a server");
-        let mut task = combination.task(&broker);
-        at_rate(&mut task, 500.0, Duration::from_secs(3));
-        task.phases.drain = Duration::from_secs(2);
-        let seen = run_disturbed(task, |live| {
-            live.await_traffic();
-            signal(instance, Signal::SIGSTOP);
-        });
-        signal(instance, Signal::SIGCONT);
-        let mut found = wrong_in_any_case(&seen);
-        let audit = &seen.record.audit;
-        // The load and the drain come to their ends first.
-        if seen.took > GIVEN_UP + Duration::from_secs(5) {
-            found.push(format!("it took {:?}", seen.took));
-        }
-        if audit.lost == 0 && audit.unsent == 0 {
-            found.push(format!("nothing is missing: {audit:?}"));
-        }
-        found
-    });
+    each_disturbed(
+        of_each_offer(),
+        |task| {
+            at_rate(task, 500.0, Duration::from_secs(3));
+            task.phases.drain = Duration::from_secs(2);
+        },
+        |_, instance| signal(instance, Signal::SIGSTOP),
+        |_, instance, seen| {
+            signal(instance, Signal::SIGCONT);
+            let mut found = wrong_in_any_case(seen);
+            let audit = &seen.record.audit;
+            // The load and the drain come to their ends first.
+            if seen.took > GIVEN_UP + Duration::from_secs(5) {
+                found.push(format!("it took {:?}", seen.took));
+            }
+            if audit.lost == 0 && audit.unsent == 0 {
+                found.push(format!("nothing is missing: {audit:?}"));
+            }
+            found
+        },
+    );
 }
 
 #[test]
@@ -168,27 +176,25 @@ fn who_has_enough_gets_the_end_at_once() {
 
 #[test]
 fn a_broker_that_stands_still_does_not_keep_who_has_enough() {
-    let with_server = of_each_offer().filter(|c| c.driver.server.is_some());
-    each(with_server, |combination| {
-        let Some(broker) = combination.own() else {
-            return Vec::new();
-        };
-        let instance = broker.instance().expect("a server");
-        let mut task = combination.task(&broker);
-        at_rate(&mut task, 500.0, Duration::from_secs(30));
-        let mut asked = Duration::MAX;
-        let seen = run_disturbed(task, |live| {
-            live.await_traffic();
+    let asked = Mutex::new(HashMap::new());
+    each_disturbed(
+        of_each_offer(),
+        |task| at_rate(task, 500.0, Duration::from_secs(30)),
+        |live, instance| {
             signal(instance, Signal::SIGSTOP);
-            asked = live.age();
+            let url = instance.record().url.clone();
+            asked.lock().expect("no panic").insert(url, live.age());
             live.interrupt();
-        });
-        signal(instance, Signal::SIGCONT);
-        let mut found = wrong_in_any_case(&seen);
-        let took = seen.took.saturating_sub(asked);
-        if took > PATIENCE {
-            found.push(format!("its end took {took:?}"));
-        }
-        found
-    });
+        },
+        |_, instance, seen| {
+            signal(instance, Signal::SIGCONT);
+            let mut found = wrong_in_any_case(seen);
+            let asked = asked.lock().expect("no panic")[&instance.record().url];
+            let took = seen.took.saturating_sub(asked);
+            if took > PATIENCE {
+                found.push(format!("its end took {took:?}"));
+            }
+            found
+        },
+    );
 }

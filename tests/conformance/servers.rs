@@ -50,6 +50,28 @@ static KNOWN: &[Known] = &[
     },
 ];
 
+/// Servers whose clients go where the server tells them, whatever address they were given.
+static TELL_THEIR_ADDRESS: &[&str] = &["kafka", "pulsar"];
+
+/// Whether clients stay with the address that they were given.
+pub fn keeps_address(server: &str) -> bool {
+    !TELL_THEIR_ADDRESS.contains(&server)
+}
+
+/// Removes a destination behind the back of those who use it; `None` where that cannot be done with a
+/// line or two.
+pub fn remove_destination(instance: &Instance, name: &str) -> Option<io::Result<()>> {
+    let line = match instance.server().about().name {
+        "redis" => format!("DEL {name}\r\n"),
+        _ => return None,
+    };
+    let wire = Wire::to(instance.record().site.port());
+    Some(wire.and_then(|mut wire| {
+        wire.say(&line)?;
+        wire.hear().map(drop)
+    }))
+}
+
 impl Known {
     pub fn of(server: &str) -> &'static Known {
         let mut known = KNOWN.iter();

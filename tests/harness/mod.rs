@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of the harness")]
 
+pub mod proxy;
 pub mod server;
 pub mod worker;
 

@@ -41,6 +41,7 @@ pub fn run_disturbed(task: Task, disturb: impl FnOnce(&mut Live)) -> Seen {
 
 /// A trial that is running.
 pub struct Live {
+    pub task: Task,
     process: Child,
     orders: ChildStdin,
     words: Receiver<Word>,
@@ -65,7 +66,7 @@ impl Live {
         let mut task = task.clone();
         task.window = WindowBy::of(&task.workload, task.acks, driver.holds_backlog);
         let order = Order {
-            task,
+            task: task.clone(),
             supervisor: std::process::id() as i32,
             brokers: Vec::new(),
             data: Vec::new(),
@@ -88,6 +89,7 @@ impl Live {
             text
         });
         Live {
+            task,
             process,
             orders,
             words,

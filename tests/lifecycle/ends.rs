@@ -72,6 +72,50 @@ fn kill_leaves_nothing_either() {
 }
 
 #[test]
+fn a_run_that_loses_who_would_clean_up_after_it_says_so_and_leaves_nothing() {
+    let _turn = beside_others();
+    if !has("nats") {
+        return;
+    }
+    let place = place(&scenario("[nats]", 1_500, 3));
+    let running = place.start(&["run", "s.yaml"]);
+    running.await_load();
+    let all = place.processes().into_iter();
+    let reapers: Vec<_> = all.filter(|(_, name)| name == "__reaper").collect();
+    let [(reaper, _)] = reapers[..] else {
+        panic!("{reapers:?}");
+    };
+    crate::program::signal(reaper, Signal::SIGKILL);
+    let ended = running.ends_within(SHORTLY);
+    // What runs is finished; nothing is started that nobody would end.
+    ended.assert_code(3);
+    assert_eq!(place.processes(), []);
+    place.assert_clean();
+    let results = place.results();
+    let [first, others @ ..] = &results.attempts[..] else {
+        panic!("three trials");
+    };
+    assert_ne!(
+        first.verdict.outcome,
+        Outcome::Failed,
+        "{:?}",
+        first.verdict
+    );
+    assert_eq!(first.audit.received, first.audit.sent);
+    let notes = place.stored().record(1, 1).expect("kept").notes;
+    assert!(notes[0].contains("has ended itself"), "{notes:?}");
+    assert!(ended.err.contains("has ended itself"), "{}", ended.err);
+    assert_eq!(others.len(), 2);
+    for other in others {
+        let reason = &other.verdict.reason;
+        assert!(
+            reason.contains("ends servers with the run is gone"),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
 fn a_worker_that_dies_costs_one_trial() {
     let _turn = beside_others();
     let place = place(&scenario("[loopback, zeromq]", 1_500, 1));

@@ -31,6 +31,8 @@ fn arrivals_of_every_kind_are_all_sent() {
     for (load, least, most) in [
         ("{rate: 1k/s}", 300, 300),
         ("{rate: 1k/s, arrival: poisson}", 200, 400),
+        // Fifty at once: the last of them came due with the end of the part.
+        ("{rate: 1k/s, arrival: {burst: 50}}", 250, 350),
         (
             "{steps: [{rate: 500/s, for: 200ms}, {rate: 2k/s, for: 200ms}]}",
             500,
