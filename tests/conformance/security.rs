@@ -60,10 +60,11 @@ const ENCRYPTION: Words = Words {
     one_of: &["tls", "encrypt"],
     none_of: &["expired", "authority", "password"],
 };
-/// Where a client that does not encrypt meets a server that does, neither understands the other.
+/// Where a client that does not encrypt meets a server that does, neither understands the other; or the
+/// server says what it wants, and the client does not know its authority.
 const ANY: Words = Words {
     one_of: &[""],
-    none_of: &["expired", "authority"],
+    none_of: &["expired"],
 };
 
 /// Which of the settings for logins and encryption a driver and its server have.
