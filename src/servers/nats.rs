@@ -157,10 +157,10 @@ fn members(site: &Site) -> Vec<Member> {
     let member = |(number, ports): (usize, &&[u16])| {
         let name = format!("{}-{}", ABOUT.name, number + 1);
         let cluster = format!(
-            "server_name: {name}\nhttp: \"127.0.0.1:{}\"\n\
+            "server_name: {name}\n\
              cluster {{\nname: mqbench\nlisten: \"127.0.0.1:{}\"\nno_advertise: true\n\
              routes: [{routes}]\n}}\n",
-            ports[2], ports[1]
+            ports[1]
         );
         Member {
             port: ports[0],
@@ -186,6 +186,9 @@ impl Member {
         text += &["max_payload", "max_pending", "write_deadline"]
             .map(line)
             .concat();
+        if !self.cluster.is_empty() {
+            text += &format!("http: \"{bind}:{}\"\n", self.monitor);
+        }
         text += &self.cluster;
         text += &security(site);
         if jetstream(site) {
@@ -408,7 +411,7 @@ mod tests {
         let routes = [5000, 5003, 5006].map(|p| format!("\"nats://127.0.0.1:{p}\""));
         for part in [
             "listen: \"127.0.0.1:5005\"\n",
-            "server_name: nats-3\nhttp: \"127.0.0.1:5007\"\n",
+            "http: \"127.0.0.1:5007\"\nserver_name: nats-3\n",
             "listen: \"127.0.0.1:5006\"\n",
             &format!("routes: [{}]", routes.join(", ")),
             "store_dir: \"/tmp/x/data/nats-3\"",

@@ -108,14 +108,43 @@ fn ask(port: u16, question: &str, words: &str) -> io::Result<String> {
     Err(io::ErrorKind::UnexpectedEof.into())
 }
 
+fn reaper() -> Arc<dyn Keeper> {
+    let program = env!("CARGO_BIN_EXE_mqbench").into();
+    Arc::new(Reaper::start_from(program).expect("a reaper"))
+}
+
+#[test]
+fn a_cluster_runs_in_containers() {
+    let Some(engine) = engine_with_images("several::a_cluster_runs_in_containers") else {
+        return;
+    };
+    let temporary = tempfile::tempdir().expect("a folder");
+    let config = [("nodes", "3"), ("jetstream", "file")];
+    let order = Order {
+        server: named("nats").expect("registered"),
+        program: Some("container".as_ref()),
+        config: config
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        within: temporary.path().to_owned(),
+    };
+    let keeper = reaper();
+    let mut instance = Instance::start(&order, &keeper).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(engine.containers().len(), 3);
+    // It answers once every member sees the others and they have a leader.
+    instance.suspend().expect("suspended");
+    instance.resume().expect("idle meanwhile");
+    instance.stop().expect("ended");
+    assert_eq!(engine.containers(), Vec::<String>::new());
+}
+
 #[test]
 fn processes_of_an_instance_share_folder_and_network_and_are_suspended_and_ended_together() {
     let test = "several::processes_of_an_instance_share_folder_and_network_and_are_suspended_and_ended_together";
     let Some(engine) = engine_with_images(test) else {
         return;
     };
-    let keeper: Arc<dyn Keeper> =
-        Arc::new(Reaper::start_from(env!("CARGO_BIN_EXE_mqbench").into()).expect("a reaper"));
+    let keeper = reaper();
     let temporary = tempfile::tempdir().expect("a folder");
     let order = Order {
         server: &Pair,
