@@ -79,7 +79,7 @@ impl Server for Nats {
             let file = site.folder.join(format!("{}.conf", member.name));
             layout
                 .files
-                .push((file.clone(), member.configuration(found.bind(), site)));
+                .push((file.clone(), member.configuration(site, found.bind())));
             layout.processes.push(Launch {
                 name: member.name,
                 program: found.program.clone(),
@@ -157,7 +157,8 @@ fn members(site: &Site) -> Vec<Member> {
     let member = |(number, ports): (usize, &&[u16])| {
         let name = format!("{}-{}", ABOUT.name, number + 1);
         let cluster = format!(
-            "server_name: {name}\ncluster {{\nname: mqbench\nlisten: \"127.0.0.1:{}\"\nno_advertise: true\n\
+            "server_name: {name}\n\
+             cluster {{\nname: mqbench\nlisten: \"127.0.0.1:{}\"\nno_advertise: true\n\
              routes: [{routes}]\n}}\n",
             ports[1]
         );
@@ -176,7 +177,7 @@ fn route(port: u16) -> String {
 }
 
 impl Member {
-    fn configuration(&self, bind: &str, site: &Site) -> String {
+    fn configuration(&self, site: &Site, bind: &str) -> String {
         let mut text = format!("listen: \"{bind}:{}\"\n", self.port);
         let line = |key: &str| match site.config.get(key) {
             Some(value) => format!("{key}: {}\n", quoted(value)),
@@ -187,8 +188,8 @@ impl Member {
             .concat();
         if !self.cluster.is_empty() {
             text += &format!("http: \"{bind}:{}\"\n", self.monitor);
-            text += &self.cluster;
         }
+        text += &self.cluster;
         text += &security(site);
         if jetstream(site) {
             let mut store = site.data();

@@ -57,6 +57,7 @@ pub fn engine_for(test: &str) -> Option<Engine> {
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(WITHIN, folder.path())
+        .envs(variables(folder.path()))
         .stdin(Stdio::null())
         // What it skips is said aloud; all else is told where it fails, as the sums of its runner are no
         // part of the sums of this one.
@@ -142,13 +143,9 @@ impl Engine {
         Err(format!("dockerd does not answer: {}", end.join(" / ")))
     }
 
-    /// Variables by which programs find this engine and no other, nor what the user has set up for theirs.
+    /// Variables by which programs find this engine and no other.
     pub fn variables(&self) -> [(&'static str, String); 2] {
-        let config = self.folder.join("config").display().to_string();
-        [
-            ("DOCKER_HOST", socket(&self.folder)),
-            ("DOCKER_CONFIG", config),
-        ]
+        variables(&self.folder)
     }
 
     fn docker(&self, args: &[&str]) -> Output {
@@ -225,6 +222,13 @@ impl Drop for Engine {
             let _ = daemon.wait();
         }
     }
+}
+
+/// Variables by which programs find the engine of this folder, and nothing that the user has set up for
+/// another one.
+fn variables(folder: &Path) -> [(&'static str, String); 2] {
+    let config = folder.join("config").display().to_string();
+    [("DOCKER_HOST", socket(folder)), ("DOCKER_CONFIG", config)]
 }
 
 fn socket(folder: &Path) -> String {

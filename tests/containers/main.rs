@@ -6,6 +6,7 @@ mod program;
 mod compose;
 mod engine;
 mod managed;
+mod several;
 
 use std::path::PathBuf;
 use std::process::Command;
