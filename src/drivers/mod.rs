@@ -6,6 +6,11 @@
 
 pub mod descriptor;
 pub mod faults;
+pub mod kafka;
+mod kafka_client;
+mod kafka_consumer;
+mod kafka_publisher;
+mod kafka_upkeep;
 pub mod loopback;
 mod loopback_bench;
 mod loopback_pipes;
@@ -49,6 +54,7 @@ pub trait Driver: Send + Sync {
 /// Every driver there is: a new one is one file and one line.
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
+    &kafka::Kafka,
     &nats::Nats,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,

@@ -76,6 +76,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     }],
     holds_backlog: false,
     needs_consumers: &[],
+    transactions: &[],
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,
