@@ -10,6 +10,11 @@ pub mod jetstream;
 mod jetstream_consumer;
 mod jetstream_publisher;
 mod jetstream_streams;
+pub mod kafka;
+mod kafka_client;
+mod kafka_consumer;
+mod kafka_publisher;
+mod kafka_upkeep;
 pub mod loopback;
 mod loopback_bench;
 mod loopback_pipes;
@@ -54,6 +59,7 @@ pub trait Driver: Send + Sync {
 /// Every driver there is: a new one is one file and one line.
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
+    &kafka::Kafka,
     &nats::Nats,
     &jetstream::JetStream,
     &redis_pubsub::RedisPubSub,

@@ -7,7 +7,7 @@ use crate::engine::run::MOST_THREADS;
 use crate::engine::task::WindowBy;
 use crate::scenario::suggest::did_you_mean;
 use crate::scenario::threshold::Metric;
-use crate::scenario::workload::{Load, Pattern};
+use crate::scenario::workload::{Load, Pattern, Transaction};
 use crate::scenario::{BrokerEntry, Scenario};
 use crate::servers;
 use crate::terminal::diagnostic::Diagnostic;
@@ -90,6 +90,7 @@ fn broker(
     let connection = connection(scenario, entry, driver, offer.as_ref(), errors);
     security::check(scenario, entry, driver, errors);
     max_rate(scenario, entry, errors);
+    let transaction = transaction(scenario, entry, driver, offer.as_ref(), errors);
     threads(scenario, entry, driver, errors);
     if errors.len() > before {
         return None;
@@ -107,6 +108,7 @@ fn broker(
         how: pattern?.how.to_owned(),
         ranked: driver.ranked,
         max_rate: entry.max_rate,
+        transaction,
         asked: Asked {
             delivery: entry.asked(&scenario.workload).0,
             durability: entry.asked(&scenario.workload).1,
@@ -118,6 +120,45 @@ fn broker(
             token: entry.token.clone(),
         },
     })
+}
+
+/// What publishers send as one, where the offer does so; a scenario that asks for it of others is
+/// refused.
+fn transaction(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &Descriptor,
+    offer: Option<&GivenOffer>,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<Transaction> {
+    let asked = scenario.workload.transaction;
+    let offer = offer?;
+    if driver.transactions.contains(&offer.delivery) {
+        return Some(asked.unwrap_or_default());
+    }
+    if asked.is_some() {
+        let help = match driver.transactions {
+            [] => "remove `transaction`, or take this broker out".to_owned(),
+            with => {
+                let names: Vec<&str> = with.iter().map(|delivery| delivery.name()).collect();
+                let names = names.join(" or ");
+                format!("remove `transaction`, or ask for `delivery: {names}`")
+            }
+        };
+        errors.push(
+            scenario
+                .error(
+                    scenario.place("workload.transaction"),
+                    format!(
+                        "{} sends in no transactions with {}",
+                        entry.label,
+                        offer.delivery.name()
+                    ),
+                )
+                .help(help),
+        );
+    }
+    None
 }
 
 /// Refuses more publishers and consumers than there may be threads, where each needs one.

@@ -1,6 +1,6 @@
 //! What only a server itself can be asked, one entry for each: the rest of the suite names none.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -17,6 +17,30 @@ pub struct Known {
 }
 
 static KNOWN: &[Known] = &[
+    Known {
+        server: "kafka",
+        limit: ("message.max.bytes", "4096", 8_192),
+        names: |wire, text| {
+            // Metadata, version 8, of all topics; then groups, version 0. The names in the answers are
+            // plain text.
+            let mut found = Vec::new();
+            let requests: [&[u8]; 2] = [
+                b"\0\0\0\x18\0\x03\0\x08\0\0\0\x01\0\x07mqbench\xff\xff\xff\xff\0\0\0",
+                b"\0\0\0\x11\0\x10\0\0\0\0\0\x02\0\x07mqbench",
+            ];
+            for request in requests {
+                wire.out.write_all(request)?;
+                let mut length = [0; 4];
+                wire.lines.read_exact(&mut length)?;
+                let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+                wire.lines.read_exact(&mut answer)?;
+                let answer = String::from_utf8_lossy(&answer);
+                let names = answer.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+                found.extend(names.filter(|n| n.contains(text)).map(str::to_owned));
+            }
+            Ok(found)
+        },
+    },
     Known {
         server: "nats",
         limit: ("max_payload", "4096", 8_192),
