@@ -13,6 +13,12 @@ mod jetstream_streams;
 pub mod loopback;
 mod loopback_bench;
 mod loopback_pipes;
+pub mod mqtt;
+mod mqtt_address;
+mod mqtt_connection;
+mod mqtt_consumer;
+mod mqtt_publisher;
+mod mqtt_words;
 pub mod nats;
 mod nats_connection;
 pub mod redis;
@@ -54,6 +60,7 @@ pub trait Driver: Send + Sync {
 /// Every driver there is: a new one is one file and one line.
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
+    &mqtt::Mqtt,
     &nats::Nats,
     &jetstream::JetStream,
     &redis_pubsub::RedisPubSub,
