@@ -18,6 +18,12 @@ mod kafka_upkeep;
 pub mod loopback;
 mod loopback_bench;
 mod loopback_pipes;
+pub mod mqtt;
+mod mqtt_address;
+mod mqtt_connection;
+mod mqtt_consumer;
+mod mqtt_publisher;
+mod mqtt_words;
 pub mod nats;
 mod nats_connection;
 pub mod redis;
@@ -60,6 +66,7 @@ pub trait Driver: Send + Sync {
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
     &kafka::Kafka,
+    &mqtt::Mqtt,
     &nats::Nats,
     &jetstream::JetStream,
     &redis_pubsub::RedisPubSub,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container::Contained;
 use super::engine::Engine;
-use super::{About, Error, group::wait_until};
+use super::{About, Error, group::wait_until, named};
 
 /// What the scenario or `MQBENCH_<BROKER>_HOME` says instead of a place where only a container will do.
 pub const CONTAINER: &str = "container";
@@ -65,8 +65,24 @@ pub enum Origin {
     Path,
     /// `scripts/get` put it into the user's cache.
     Cache,
+    /// It is the one in this program.
+    Embedded,
     /// It is in an image that a container engine has.
     Container(Contained),
+}
+
+/// What a scenario writes instead of a path to have the implementation that is in this program.
+pub const EMBEDDED: &str = "embedded";
+
+impl Found {
+    /// The one in this program. By this path a process finds the program that it runs; those who start
+    /// servers run this one.
+    fn embedded() -> Found {
+        Found {
+            program: "/proc/self/exe".into(),
+            origin: Origin::Embedded,
+        }
+    }
 }
 
 /// Where to look, apart from the scenario.
@@ -121,6 +137,10 @@ pub fn find(
     places: &Places,
 ) -> Result<Found, Error> {
     let variable = home_variable(about);
+    let is_embedded = named(about.name).is_ok_and(|server| server.is_embedded());
+    if is_embedded && scenario == Some(Path::new(EMBEDDED)) {
+        return Ok(Found::embedded());
+    }
     if let Some((place, origin, what)) = named_place(about, scenario, places) {
         return match program_in(about, place) {
             Some(program) => Ok(Found { program, origin }),
@@ -145,6 +165,9 @@ pub fn find(
     if let Some(program) = kept.into_iter().find_map(|place| program_in(about, &place)) {
         let origin = Origin::Cache;
         return Ok(Found { program, origin });
+    }
+    if is_embedded {
+        return Ok(Found::embedded());
     }
     let mut looked = vec![variable];
     if !about.programs.iter().all(|program| is_jar(program)) {
@@ -355,7 +378,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::servers::named;
 
     fn about() -> &'static About {
         named("nats").unwrap().about()
@@ -497,6 +519,21 @@ mod tests {
         let error = find_or_contain(about(), None, &Places::default()).unwrap_err();
         let expected = "a container engine (no docker or podman is on the path)";
         assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
+    fn what_is_in_this_program_is_taken_last_or_by_name() {
+        let about = named("mosquitto").unwrap().about();
+        let nowhere = Places::default();
+        assert_eq!(find(about, None, &nowhere).unwrap(), Found::embedded());
+        let (path, program) = installed("mosquitto");
+        let places = Places {
+            path: vec![path.path().into()],
+            ..Places::default()
+        };
+        assert_eq!(find(about, None, &places).unwrap().program, program);
+        let by_name = find(about, Some(Path::new(EMBEDDED)), &places).unwrap();
+        assert_eq!(by_name, Found::embedded());
     }
 
     #[test]

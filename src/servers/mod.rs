@@ -13,9 +13,11 @@ pub mod group;
 mod instance;
 mod kafka;
 mod layout;
+mod mosquitto;
 mod nats;
 mod record;
 mod redis;
+pub mod rumqttd;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -33,7 +35,12 @@ pub use layout::{Keeper, Launch, Layout, Site};
 pub use record::{Record, Running, remove_folder};
 
 /// Every server that can be managed.
-pub static REGISTRY: &[&dyn Server] = &[&kafka::Kafka, &nats::Nats, &redis::Redis];
+pub static REGISTRY: &[&dyn Server] = &[
+    &kafka::Kafka,
+    &mosquitto::Mosquitto,
+    &nats::Nats,
+    &redis::Redis,
+];
 
 /// Settings by name, in the words of the server. Two instances with the same are interchangeable.
 pub type Config = BTreeMap<String, String>;
@@ -79,6 +86,11 @@ pub trait Server: Sync {
 
     /// Why it ended, in one line, if its log says so.
     fn reason(&self, log: &str) -> Option<String>;
+
+    /// Whether this program has an implementation in it, for where none is installed.
+    fn is_embedded(&self) -> bool {
+        false
+    }
 }
 
 /// What is known of a server without looking.

@@ -42,6 +42,11 @@ static KNOWN: &[Known] = &[
         },
     },
     Known {
+        server: "mosquitto",
+        limit: ("max_packet_size", "4096", 8_192),
+        names: sessions_and_retained,
+    },
+    Known {
         server: "nats",
         limit: ("max_payload", "4096", 8_192),
         // Without JetStream it keeps nothing but subscriptions, which end with their connections.
@@ -114,6 +119,63 @@ pub fn leftovers(instance: &Instance, run_id: &str) -> Vec<String> {
         Ok(names) => names.iter().map(|name| format!("left {name}")).collect(),
         Err(error) => vec![format!("what is left cannot be asked: {error}")],
     }
+}
+
+/// What an MQTT server remembers of a run: it tells the owner of a session whether there is one, and
+/// sends what it retains to whoever subscribes.
+fn sessions_and_retained(wire: &mut Wire, text: &str) -> io::Result<Vec<String>> {
+    let server = wire.out.peer_addr()?;
+    // The CONNECT of version 3.1.1, and the second byte of its answer: whether there is a session.
+    let connect = |id: &str, clean: bool| -> io::Result<(TcpStream, bool)> {
+        let mut stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut packet = vec![0x10, 12 + id.len() as u8];
+        packet.extend(b"\x00\x04MQTT\x04");
+        packet.extend([u8::from(clean) << 1, 0, 60, 0, id.len() as u8]);
+        packet.extend(id.bytes());
+        stream.write_all(&packet)?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer)?;
+        if answer[0] != 0x20 || answer[3] != 0 {
+            return Err(io::Error::other(format!("{id} is refused: {answer:?}")));
+        }
+        Ok((stream, answer[2] & 1 == 1))
+    };
+    let mut found = Vec::new();
+    // Of the suite each run is one trial, which its id ends with.
+    let trial = text.trim_end_matches('-').rsplit('x').next();
+    let trial = trial.unwrap_or_default();
+    for (group, consumer) in (0..3).flat_map(|group| (0..4).map(move |it| (group, it))) {
+        let id = format!("{text}{trial}-group-{group}-consumer-{consumer}");
+        if connect(&id, false)?.1 {
+            found.push(format!("the session {id}"));
+        }
+        // Asking has made one.
+        connect(&id, true)?;
+    }
+    // Two of the same name would drive each other out.
+    let (mut stream, _) = connect(&format!("{text}leftovers"), true)?;
+    // SUBSCRIBE to the topics of this run alone, as others run at the same time; then a question whose
+    // answer comes after all that is retained.
+    let topics = (0..5).map(|number| format!("{text}{trial}-{number}"));
+    let filter = |topic: String| [&[0, topic.len() as u8], topic.as_bytes(), &[0]].concat();
+    let filters: Vec<u8> = topics.flat_map(filter).collect();
+    let length = filters.len() + 2;
+    // A length above 127 takes two bytes, the lower figures first.
+    let packet = [0x82, length as u8 | 0x80, (length >> 7) as u8, 0, 1];
+    stream.write_all(&[&packet, &filters[..], &[0xc0, 0]].concat())?;
+    let mut said = Vec::new();
+    let mut part = [0; 4096];
+    while !said.ends_with(b"\xd0\x00") {
+        match stream.read(&mut part)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length => said.extend(&part[..length]),
+        }
+    }
+    if String::from_utf8_lossy(&said).contains(text) {
+        found.push(format!("something retained on a topic of {text}{trial}"));
+    }
+    Ok(found)
 }
 
 /// Lines to a server and back.
