@@ -131,7 +131,7 @@ pub fn find(
             }),
         };
     }
-    for program in about.programs {
+    for program in about.programs.iter().filter(|program| !is_jar(program)) {
         let mut candidates = places.path.iter().map(|folder| folder.join(program));
         if let Some(program) = candidates.find(|candidate| runs(candidate)) {
             let origin = Origin::Path;
@@ -146,10 +146,10 @@ pub fn find(
         let origin = Origin::Cache;
         return Ok(Found { program, origin });
     }
-    let mut looked = vec![
-        variable,
-        format!("{} on the path", about.programs.join(" or ")),
-    ];
+    let mut looked = vec![variable];
+    if !about.programs.iter().all(|program| is_jar(program)) {
+        looked.push(format!("{} on the path", about.programs.join(" or ")));
+    }
     if let Some(cached) = cached {
         looked.push(format!("the copy in the cache ({})", cached.display()));
     }
@@ -254,16 +254,59 @@ pub fn lacks_image(
     lack.engine.image(image).is_none().then_some(lack)
 }
 
-/// The program at `place`: itself, or in that folder or its `bin`.
+/// The program at `place`: itself, or in that folder or its `bin`; of a server that is a folder of jars
+/// its own jar, in that folder or its `lib` or `libs`.
 fn program_in(about: &About, place: &Path) -> Option<PathBuf> {
-    if runs(place) {
+    let (jars, programs): (Vec<&str>, Vec<&str>) =
+        about.programs.iter().partition(|name| is_jar(name));
+    if !programs.is_empty() && runs(place) {
         return Some(place.to_owned());
     }
-    about
-        .programs
+    programs
         .iter()
         .flat_map(|program| [place.join(program), place.join("bin").join(program)])
         .find(|candidate| runs(candidate))
+        .or_else(|| {
+            let folders = [place.to_owned(), place.join("libs"), place.join("lib")];
+            let found = |folder: &PathBuf| jars.iter().find_map(|jar| jar_in(folder, jar));
+            folders.iter().find_map(found)
+        })
+}
+
+/// Whether a name of a program is that of a jar: `pulsar-broker-*.jar`, the star for its version.
+fn is_jar(program: &str) -> bool {
+    program.ends_with(".jar")
+}
+
+/// The jar with this name, whatever its version; archives put the name of its group before it.
+fn jar_in(folder: &Path, jar: &str) -> Option<PathBuf> {
+    let entries = folder.read_dir().ok()?;
+    let mut files = entries.flatten().map(|entry| entry.path());
+    files.find(|file| jar_version(file, jar).is_some())
+}
+
+/// The version of a jar, if it is the one that `jar` means.
+pub fn jar_version(file: &Path, jar: &str) -> Option<String> {
+    let (name, end) = jar.split_once('*')?;
+    let file = file.file_name()?.to_str()?.strip_suffix(end)?;
+    let version = &file[file.rfind(name)? + name.len()..];
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit());
+    is_version.then(|| version.to_owned())
+}
+
+/// What runs jars: the one of `JAVA_HOME`, or the first on the path.
+pub fn java() -> io::Result<PathBuf> {
+    let of_home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    of_home
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join("java"))
+        .find(|candidate| runs(candidate))
+        .ok_or_else(|| {
+            let why = "there is no java in JAVA_HOME or on the path";
+            io::Error::new(io::ErrorKind::NotFound, why)
+        })
 }
 
 /// Whether this is a file that can be executed.
@@ -461,6 +504,25 @@ mod tests {
         let (folder, program) = installed("nats-server");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(program_in(about(), folder.path()), None);
+    }
+
+    #[test]
+    fn a_jar_is_found_by_its_name_whatever_its_version_and_not_taken_for_a_longer_name() {
+        let jar = "pulsar-broker-*.jar";
+        let version = |file: &str| jar_version(Path::new(file), jar);
+        assert_eq!(version("/x/pulsar-broker-4.2.4.jar").unwrap(), "4.2.4");
+        let archived = "/x/org.apache.pulsar-pulsar-broker-4.2.4.jar";
+        assert_eq!(version(archived).unwrap(), "4.2.4");
+        assert_eq!(version("/x/pulsar-broker-common-4.2.4.jar"), None);
+        assert_eq!(version("/x/pulsar-broker-4.2.4.pom"), None);
+
+        let folder = tempfile::tempdir().unwrap();
+        let libs = folder.path().join("libs");
+        fs::create_dir(&libs).unwrap();
+        assert_eq!(jar_in(&libs, jar), None);
+        let file = libs.join("pulsar-broker-4.2.4.jar");
+        fs::write(&file, "").unwrap();
+        assert_eq!(jar_in(&libs, jar), Some(file));
     }
 
     #[test]
