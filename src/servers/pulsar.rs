@@ -7,7 +7,7 @@ use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::find::{java, jar_version};
+use super::find::{jar_version, java};
 use super::{About, Found, Launch, Layout, Server, Setting, Site, Takes, socket};
 
 /// See the module.
@@ -65,7 +65,13 @@ static ABOUT: About = About {
 };
 
 /// Those that are not lines of its file.
-const NOT_IN_FILE: &[&str] = &["Xmx", "MaxDirectMemorySize", "tls_cert", "tls_key", "tls_ca"];
+const NOT_IN_FILE: &[&str] = &[
+    "Xmx",
+    "MaxDirectMemorySize",
+    "tls_cert",
+    "tls_key",
+    "tls_ca",
+];
 
 /// What is the same for every instance. With the server's own caches a small direct memory runs out:
 /// the bookie dies then, the broker stays, and sends hang. Topics stay until they are deleted.
@@ -157,7 +163,11 @@ impl Server for Pulsar {
     }
 
     fn url(&self, site: &Site) -> String {
-        let scheme = if encrypts(site) { "pulsar+ssl" } else { "pulsar" };
+        let scheme = if encrypts(site) {
+            "pulsar+ssl"
+        } else {
+            "pulsar"
+        };
         // Clients of the protocol know nothing of the port of the administration.
         format!(
             "{scheme}://127.0.0.1:{}?admin={}",
@@ -259,7 +269,10 @@ fn arguments(found: &Found, site: &Site, file: &Path, logging: &Path) -> Vec<OsS
         "-Djava.net.preferIPv4Stack=true".into(),
     ]);
     for package in OPENED {
-        args.extend(["--add-opens".into(), format!("{package}=ALL-UNNAMED").into()]);
+        args.extend([
+            "--add-opens".into(),
+            format!("{package}=ALL-UNNAMED").into(),
+        ]);
     }
     args.push("org.apache.pulsar.PulsarStandaloneStarter".into());
     args.extend(["--config".into(), file.into()]);
@@ -352,7 +365,10 @@ mod tests {
                    Caused by: java.net.BindException: Address already in use\n\tat b\n";
         assert_eq!(Pulsar.reason(log).unwrap(), "Address already in use");
         let log = "11:01:04.171 ERROR Journal Problems reading from lastMark\n";
-        assert_eq!(Pulsar.reason(log).unwrap(), "Problems reading from lastMark");
+        assert_eq!(
+            Pulsar.reason(log).unwrap(),
+            "Problems reading from lastMark"
+        );
         assert_eq!(Pulsar.reason("11:01:08.298 INFO A b\n"), None);
     }
 }

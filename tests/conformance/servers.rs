@@ -1,6 +1,6 @@
 //! What only a server itself can be asked, one entry for each: the rest of the suite names none.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -33,6 +33,30 @@ static KNOWN: &[Known] = &[
             }
             let names = answer.split('"').filter(|word| word.contains(text));
             Ok(names.map(str::to_owned).collect())
+        },
+    },
+    Known {
+        server: "pulsar",
+        limit: ("maxMessageSize", "1048576", 2 << 20),
+        names: |wire, text| {
+            let mut names = Vec::new();
+            for list in [
+                "persistent/public/default",
+                "persistent/public/default/partitioned",
+                "non-persistent/public/default",
+            ] {
+                // Its REST API is at the second port; each answer ends with its connection.
+                let mut wire = Wire::to(&wire.ports[1..])?;
+                wire.say(&format!("GET /admin/v2/{list} HTTP/1.0\r\n\r\n"))?;
+                let mut answer = String::new();
+                wire.lines.read_to_string(&mut answer)?;
+                if !answer.contains(" 200 ") {
+                    return Err(io::Error::other(answer));
+                }
+                let topics = answer.split('"').filter(|word| word.contains(text));
+                names.extend(topics.map(str::to_owned));
+            }
+            Ok(names)
         },
     },
     Known {
@@ -84,7 +108,7 @@ impl Known {
 /// What a run has left on its server.
 pub fn leftovers(instance: &Instance, run_id: &str) -> Vec<String> {
     let known = Known::of(instance.server().about().name);
-    let asked = Wire::to(instance.record().site.port())
+    let asked = Wire::to(&instance.record().site.ports)
         .and_then(|mut wire| (known.names)(&mut wire, &format!("mqbench-{run_id}-")));
     match asked {
         Ok(names) => names.iter().map(|name| format!("left {name}")).collect(),
@@ -94,16 +118,19 @@ pub fn leftovers(instance: &Instance, run_id: &str) -> Vec<String> {
 
 /// Lines to a server and back.
 struct Wire {
+    /// All that the server has; the connection is to the first.
+    ports: Vec<u16>,
     out: TcpStream,
     lines: BufReader<TcpStream>,
 }
 
 impl Wire {
-    fn to(port: u16) -> io::Result<Wire> {
-        let out = TcpStream::connect(("127.0.0.1", port))?;
+    fn to(ports: &[u16]) -> io::Result<Wire> {
+        let out = TcpStream::connect(("127.0.0.1", ports[0]))?;
         out.set_read_timeout(Some(Duration::from_secs(5)))?;
         let lines = BufReader::new(out.try_clone()?);
-        Ok(Wire { out, lines })
+        let ports = ports.to_vec();
+        Ok(Wire { ports, out, lines })
     }
 
     fn say(&mut self, line: &str) -> io::Result<()> {
