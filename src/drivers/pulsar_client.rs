@@ -11,6 +11,8 @@ use pulsar::{
 use std::time::Duration;
 use tokio::time::timeout;
 
+use tokio::runtime::Handle;
+
 use super::DriverError;
 use super::pulsar_session::Trial;
 use super::pulsar_socket::{Login, plain, words};
@@ -57,6 +59,33 @@ pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
             doing: doing(),
             cause: "no answer came in time".to_owned(),
         }),
+    }
+}
+
+/// Things of the library that say farewell to the broker when they are dropped, in a task: so they must
+/// be dropped within the runtime, wherever their owner is.
+pub struct Inside<T> {
+    what: Vec<T>,
+    runtime: Handle,
+}
+
+impl<T> Inside<T> {
+    /// To be called within the runtime.
+    pub fn new(what: Vec<T>) -> Inside<T> {
+        let runtime = Handle::current();
+        Inside { what, runtime }
+    }
+
+    /// What there is.
+    pub fn all(&mut self) -> &mut [T] {
+        &mut self.what
+    }
+}
+
+impl<T> Drop for Inside<T> {
+    fn drop(&mut self) {
+        let _inside = self.runtime.enter();
+        self.what.clear();
     }
 }
 

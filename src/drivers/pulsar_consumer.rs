@@ -81,7 +81,18 @@ impl PulsarConsumer {
             )
             .build();
         let doing = || format!("subscribe to {} at {}", names.join(", "), address.shown);
-        subscribed.await.map_err(|error| failed(doing(), &error))
+        let mut subscribed = subscribed.await.map_err(|error| failed(doing(), &error))?;
+        // The permits to send were written after the subscription was confirmed. Commands are handled one
+        // after the other, so with the answer to another the broker has them; before, it would drop
+        // what comes to a non-persistent topic.
+        match timeout(GONE_AFTER, subscribed.check_connection()).await {
+            Ok(Ok(())) => Ok(subscribed),
+            Ok(Err(error)) => Err(failed(doing(), &error)),
+            Err(_) => Err(DriverError {
+                doing: doing(),
+                cause: "no answer came in time".to_owned(),
+            }),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use pulsar::{Producer, ProducerOptions, TokioExecutor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::pulsar_client::{client, failed, reason};
+use super::pulsar_client::{Inside, client, failed, reason};
 use super::pulsar_session::Trial;
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
@@ -35,7 +35,7 @@ pub struct PulsarPublisher {
     trial: Arc<Trial>,
     publisher: u32,
     /// By number of the destination; those of other publishers have none.
-    producers: Vec<Option<Link>>,
+    producers: Option<Inside<Option<Link>>>,
 }
 
 impl PulsarPublisher {
@@ -43,15 +43,16 @@ impl PulsarPublisher {
         PulsarPublisher {
             trial,
             publisher,
-            producers: Vec::new(),
+            producers: None,
         }
     }
 
-    async fn open(&self) -> Result<Vec<Option<Link>>, DriverError> {
+    async fn open(&self) -> Result<Inside<Option<Link>>, DriverError> {
         let Trial { task, address, .. } = self.trial.as_ref();
         let client = client(&self.trial).await?;
         let mut producers: Vec<Option<Link>> = Vec::new();
         producers.resize_with(task.workload.destinations.max(1) as usize, || None);
+        let mut producers = Inside::new(producers);
         for number in task.destinations_by(self.publisher) {
             let destination = task.destination(number);
             let doing = || format!("publish to {destination} at {}", address.shown);
@@ -61,7 +62,7 @@ impl PulsarPublisher {
                 .with_options(options(task, self.publisher))
                 .build();
             let producer = producer.await.map_err(|error| failed(doing(), &error))?;
-            producers[number as usize] = Some(producer);
+            producers.all()[number as usize] = Some(producer);
         }
         Ok(producers)
     }
@@ -100,17 +101,18 @@ impl CustomRoutingPolicy for Own {
 impl AsyncPublisher for PulsarPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            self.producers = self.open().await?;
+            self.producers = Some(self.open().await?);
             Ok(())
         })
     }
 
     fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            if self.producers.is_empty() {
-                self.producers = self.open().await?;
-            }
-            let published = publish(&self.trial.task, &mut self.producers, outbox).await;
+            let mut producers = match self.producers.take() {
+                Some(producers) => producers,
+                None => self.open().await?,
+            };
+            let published = publish(&self.trial.task, producers.all(), outbox).await;
             published.map_err(|cause| DriverError {
                 doing: format!("publish to {}", self.trial.address.shown),
                 cause,

@@ -17,9 +17,11 @@ use super::pulsar_address::Endpoint;
 use super::target::CONNECT_TIMEOUT;
 use super::tls::explain;
 
-/// How long one read or write may take. Shorter than the time for the whole, so that a server that
-/// stands still is given up in time.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a broker may take over a greeting. Shorter than the time for the whole, so that a server
+/// that stands still is given up in time.
+const GREETED_WITHIN: Duration = Duration::from_secs(4);
+/// How long the REST API may take: one that was just started has much to load for its first topic.
+const DONE_WITHIN: Duration = Duration::from_secs(20);
 /// An answer longer than this is none of Pulsar's.
 const LONGEST: u32 = 1 << 20;
 
@@ -45,7 +47,11 @@ impl Login {
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
-fn connect(at: &Endpoint, tls: &Arc<ClientConfig>) -> Result<Box<dyn Stream>, String> {
+fn connect(
+    at: &Endpoint,
+    tls: &Arc<ClientConfig>,
+    patience: Duration,
+) -> Result<Box<dyn Stream>, String> {
     let addresses = (at.host.as_str(), at.port).to_socket_addrs();
     let mut last = format!("the name {} is not known", at.host);
     for address in addresses.map_err(|_| last.clone())? {
@@ -57,8 +63,8 @@ fn connect(at: &Endpoint, tls: &Arc<ClientConfig>) -> Result<Box<dyn Stream>, St
             }
         };
         let limited = stream
-            .set_read_timeout(Some(PATIENCE))
-            .and_then(|()| stream.set_write_timeout(Some(PATIENCE)));
+            .set_read_timeout(Some(patience))
+            .and_then(|()| stream.set_write_timeout(Some(patience)));
         limited.map_err(|error| words(&error))?;
         if !at.encrypted {
             return Ok(Box::new(stream));
@@ -103,7 +109,7 @@ pub struct Greeting {
 
 /// Connects as a client does and returns what the broker says of itself, or why it refuses.
 pub fn greet(at: &Endpoint, tls: &Arc<ClientConfig>, login: &Login) -> Result<Greeting, String> {
-    let mut stream = connect(at, tls)?;
+    let mut stream = connect(at, tls, GREETED_WITHIN)?;
     let failed = |error: io::Error| words(&error);
     stream.write_all(&connect_frame(login)).map_err(failed)?;
     stream.flush().map_err(failed)?;
@@ -255,7 +261,7 @@ pub fn request(
     path: &str,
     body: &str,
 ) -> Result<Answer, String> {
-    let mut stream = connect(at, tls)?;
+    let mut stream = connect(at, tls, DONE_WITHIN)?;
     let authorization = match login {
         Login::Nobody => String::new(),
         Login::Basic { user, password } => {

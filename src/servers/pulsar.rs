@@ -52,6 +52,13 @@ static ABOUT: About = About {
         text("journalMaxGroupWaitMSec", Some("1")),
         flag("brokerDeduplicationEnabled", Some("false")),
         text("maxMessageSize", None),
+        // From a non-persistent topic it drops what the buffer of a consumer's connection does not hold,
+        // and what goes beyond so many messages of a publisher's: both as large as windows may be.
+        text("pulsarChannelWriteBufferHighWaterMark", Some("16777216")),
+        text(
+            "maxConcurrentNonPersistentMessagePerConnection",
+            Some("100000"),
+        ),
         text("numIOThreads", None),
         text("managedLedgerCacheSizeMB", Some("64")),
         text("maxMessagePublishBufferSizeInMB", Some("64")),
@@ -252,6 +259,17 @@ fn arguments(found: &Found, site: &Site, file: &Path, logging: &Path) -> Vec<OsS
         argument
     };
     let mut args: Vec<OsString> = vec!["-cp".into(), jars.into()];
+    // The classes of a run before, made by `scripts/get`: it starts in half the time. One that does not
+    // fit is passed over by Java.
+    let archive = found
+        .program
+        .ancestors()
+        .nth(2)
+        .map(|f| f.join("pulsar.jsa"));
+    if let Some(archive) = archive.filter(|archive| archive.is_file()) {
+        args.push(path("-XX:SharedArchiveFile=", &archive));
+        args.extend(["-Xlog:cds=off".into(), "-Xlog:cds+dynamic=off".into()]);
+    }
     args.extend([
         format!("-Xms{}", own("Xmx")).into(),
         format!("-Xmx{}", own("Xmx")).into(),
