@@ -85,13 +85,27 @@ impl PulsarConsumer {
         // The permits to send were written after the subscription was confirmed. Commands are handled one
         // after the other, so with the answer to another the broker has them; before, it would drop
         // what comes to a non-persistent topic.
-        match timeout(GONE_AFTER, subscribed.check_connection()).await {
-            Ok(Ok(())) => Ok(subscribed),
-            Ok(Err(error)) => Err(failed(doing(), &error)),
-            Err(_) => Err(DriverError {
+        match answer(&mut subscribed).await {
+            Ok(()) => Ok(subscribed),
+            Err(cause) => Err(DriverError {
                 doing: doing(),
-                cause: "no answer came in time".to_owned(),
+                cause,
             }),
+        }
+    }
+}
+
+/// Waits for an answer of the broker to something that changes nothing.
+///
+/// Not to a ping of the library: it remembers only one, so that with its own in between it takes the
+/// connection for lost.
+async fn answer(consumer: &mut Subscribed) -> Result<(), String> {
+    match timeout(GONE_AFTER, consumer.get_stats()).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(reason(&error)),
+        Err(_) => {
+            let seconds = GONE_AFTER.as_secs();
+            Err(format!("no answer came within {seconds} s"))
         }
     }
 }
@@ -181,13 +195,8 @@ async fn receive(mut consumer: Subscribed, mut owed: Owed, inbox: &mut Inbox) ->
             Either::Left((None, _)) => return "the connection was lost".to_owned(),
             Either::Right(_) if owed.count > 0 => {}
             Either::Right(_) => {
-                match timeout(GONE_AFTER, consumer.check_connection()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return reason(&error),
-                    Err(_) => {
-                        let seconds = GONE_AFTER.as_secs();
-                        return format!("the connection was lost and not back after {seconds} s");
-                    }
+                if let Err(why) = answer(&mut consumer).await {
+                    return why;
                 }
                 alarm.as_mut().reset(Instant::now() + IDLE);
                 continue;

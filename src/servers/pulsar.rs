@@ -39,6 +39,7 @@ static ABOUT: About = About {
     title: "Pulsar",
     version: "4.2.4",
     programs: &[JAR],
+    image: None,
     url: "pulsar://host:6650",
     ports: 3,
     // Seconds on an idle machine; half a minute where others keep its cores busy.
