@@ -57,7 +57,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Pulsar",
     about: "Apache Pulsar: topics that a broker serves and bookies keep, read through subscriptions.",
     client: CLIENT,
-    schemes: &["pulsar", "pulsar+ssl"],
+    schemes: &["pulsar"],
     server: Some("pulsar"),
     options: &[
         OptionSpec {
@@ -132,7 +132,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             kind: OptionKind::Text,
             default: None,
             about: "Where the REST API for administration answers, by which topics are made and \
-                    deleted; left out, port 8080 of the same host, with encryption 8443 (https).",
+                    deleted (http://host:port); left out, port 8080 of the same host.",
         },
     ],
     patterns: &[
@@ -186,7 +186,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     needs_consumers: &[],
-    security: &["user", "password", "token", "tls"],
+    security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,
 };

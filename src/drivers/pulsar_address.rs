@@ -6,9 +6,7 @@ use crate::engine::task::Task;
 
 /// Ports where nothing else is said.
 const BROKER: u16 = 6650;
-const BROKER_TLS: u16 = 6651;
 const ADMIN: u16 = 8080;
-const ADMIN_TLS: u16 = 8443;
 
 /// One server of a protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +14,6 @@ pub struct Endpoint {
     /// Name or number, brackets around one of six parts removed.
     pub host: String,
     pub port: u16,
-    pub encrypted: bool,
 }
 
 /// What the URL of a task says.
@@ -44,21 +41,18 @@ impl Address {
 /// `pulsar://[user:password@]host[:port][,host[:port]…][?admin=port]`.
 fn read(url: &str, admin_url: Option<&str>) -> Result<Address, String> {
     let (scheme, rest) = url.split_once("://").ok_or("the address has no scheme")?;
-    let encrypted = match scheme {
-        "pulsar" => false,
-        "pulsar+ssl" => true,
-        _ => return Err(format!("`{scheme}` is no scheme of Pulsar")),
-    };
+    if scheme != "pulsar" {
+        return Err(format!("`{scheme}` is no scheme of this client"));
+    }
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let authority = rest.split('/').next().unwrap_or(rest);
     let (login, hosts) = match authority.rsplit_once('@') {
         Some((login, hosts)) => (Some(login), hosts),
         None => (None, authority),
     };
-    let usual = if encrypted { BROKER_TLS } else { BROKER };
     let brokers = hosts
         .split(',')
-        .map(|host| endpoint(host, usual, encrypted))
+        .map(|host| endpoint(host, BROKER))
         .collect::<Result<Vec<_>, _>>()?;
     let first = brokers.first().ok_or("the address has no host")?;
     let port = query
@@ -66,14 +60,11 @@ fn read(url: &str, admin_url: Option<&str>) -> Result<Address, String> {
         .find_map(|pair| pair.strip_prefix("admin="));
     let admin = match (admin_url, port) {
         (Some(url), _) => admin_endpoint(url)?,
-        // The server that mqbench starts says so; it is in the clear.
-        (None, Some(port)) => {
-            endpoint(&format!("{}:{port}", bracketed(&first.host)), ADMIN, false)?
-        }
+        // The server that mqbench starts says so.
+        (None, Some(port)) => endpoint(&format!("{}:{port}", bracketed(&first.host)), ADMIN)?,
         (None, None) => Endpoint {
             host: first.host.clone(),
-            port: if encrypted { ADMIN_TLS } else { ADMIN },
-            encrypted,
+            port: ADMIN,
         },
     };
     let login = login.map(|login| {
@@ -89,22 +80,13 @@ fn read(url: &str, admin_url: Option<&str>) -> Result<Address, String> {
 }
 
 fn admin_endpoint(url: &str) -> Result<Endpoint, String> {
-    let wrong = || {
-        format!(
-            "`admin_url: {}` is no http:// or https:// address",
-            shown(url)
-        )
-    };
-    let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
-    let authority = rest.split(['/', '?']).next().unwrap_or(rest);
-    match scheme {
-        "http" => endpoint(authority, ADMIN, false),
-        "https" => endpoint(authority, ADMIN_TLS, true),
-        _ => Err(wrong()),
-    }
+    let rest = url
+        .strip_prefix("http://")
+        .ok_or_else(|| format!("`admin_url: {}` is no http:// address", shown(url)))?;
+    endpoint(rest.split(['/', '?']).next().unwrap_or(rest), ADMIN)
 }
 
-fn endpoint(text: &str, usual: u16, encrypted: bool) -> Result<Endpoint, String> {
+fn endpoint(text: &str, usual: u16) -> Result<Endpoint, String> {
     let (host, port) = match text.rsplit_once(':') {
         // The colons of an address of six parts stand in brackets.
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
@@ -121,7 +103,6 @@ fn endpoint(text: &str, usual: u16, encrypted: bool) -> Result<Endpoint, String>
     Ok(Endpoint {
         host: host.to_owned(),
         port,
-        encrypted,
     })
 }
 
@@ -136,18 +117,12 @@ fn bracketed(host: &str) -> String {
 impl Endpoint {
     /// As the client library takes a broker.
     pub fn broker_url(&self) -> String {
-        let scheme = if self.encrypted {
-            "pulsar+ssl"
-        } else {
-            "pulsar"
-        };
-        format!("{scheme}://{}:{}", bracketed(&self.host), self.port)
+        format!("pulsar://{}:{}", bracketed(&self.host), self.port)
     }
 
     /// As messages show the administration.
     pub fn admin_url(&self) -> String {
-        let scheme = if self.encrypted { "https" } else { "http" };
-        format!("{scheme}://{}:{}", bracketed(&self.host), self.port)
+        format!("http://{}:{}", bracketed(&self.host), self.port)
     }
 }
 
@@ -155,36 +130,27 @@ impl Endpoint {
 mod tests {
     use super::*;
 
-    fn at(host: &str, port: u16, encrypted: bool) -> Endpoint {
-        Endpoint {
-            host: host.to_owned(),
-            port,
-            encrypted,
-        }
+    fn at(host: &str, port: u16) -> Endpoint {
+        let host = host.to_owned();
+        Endpoint { host, port }
     }
 
     #[test]
     fn ports_and_the_administration_are_found_where_they_usually_are() {
         let address = read("pulsar://me:se:cret@a,b:7000/", None).unwrap();
-        assert_eq!(
-            address.brokers,
-            [at("a", 6650, false), at("b", 7000, false)]
-        );
-        assert_eq!(address.admin, at("a", 8080, false));
+        assert_eq!(address.brokers, [at("a", 6650), at("b", 7000)]);
+        assert_eq!(address.admin, at("a", 8080));
         assert_eq!(address.login, Some(("me".into(), "se:cret".into())));
         assert!(!address.shown.contains("cret"));
-        let address = read("pulsar+ssl://a", None).unwrap();
-        assert_eq!(address.brokers, [at("a", 6651, true)]);
-        assert_eq!(address.admin.admin_url(), "https://a:8443");
     }
 
     #[test]
     fn the_administration_may_be_elsewhere() {
-        let address = read("pulsar+ssl://[::1]:1?admin=2", None).unwrap();
-        assert_eq!(address.brokers[0].broker_url(), "pulsar+ssl://[::1]:1");
+        let address = read("pulsar://[::1]:1?admin=2", None).unwrap();
+        assert_eq!(address.brokers[0].broker_url(), "pulsar://[::1]:1");
         assert_eq!(address.admin.admin_url(), "http://[::1]:2");
-        let address = read("pulsar://a", Some("https://b:9/")).unwrap();
-        assert_eq!(address.admin, at("b", 9, true));
+        let address = read("pulsar://a", Some("http://b:9/")).unwrap();
+        assert_eq!(address.admin, at("b", 9));
         assert!(read("pulsar://a", Some("b:9")).is_err());
         assert!(read("pulsar://a:b", None).is_err());
         assert!(read("pulsar://", None).is_err());

@@ -17,7 +17,6 @@ use super::DriverError;
 use super::pulsar_session::Trial;
 use super::pulsar_socket::{Login, plain, words};
 use super::target::{CONNECT_TIMEOUT, GONE_AFTER};
-use super::tls::{explain, pem};
 
 pub type Client = Pulsar<TokioExecutor>;
 
@@ -50,9 +49,6 @@ pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
             data: token.clone().into_bytes(),
         }),
     };
-    if let Some(ca) = &trial.tls.ca {
-        builder = builder.with_certificate_chain(pem(ca)?);
-    }
     match timeout(CONNECT_TIMEOUT, builder.build()).await {
         Ok(connected) => connected.map_err(|error| failed(doing(), &error)),
         Err(_) => Err(DriverError {
@@ -148,7 +144,7 @@ fn connection(error: &ConnectionError) -> String {
         ConnectionError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
             format!("no answer came within {seconds} s")
         }
-        ConnectionError::Io(error) => explain(&words(error)),
+        ConnectionError::Io(error) => words(error),
         ConnectionError::Disconnected | ConnectionError::Canceled | ConnectionError::Shutdown => {
             "the connection was lost".to_owned()
         }
@@ -156,7 +152,6 @@ fn connection(error: &ConnectionError) -> String {
         ConnectionError::PulsarError(_, Some(text)) if !text.is_empty() => plain(text),
         ConnectionError::PulsarError(..) => "the server refused it and gave no reason".to_owned(),
         ConnectionError::Authentication(error) => authentication(error),
-        ConnectionError::Tls(error) => explain(&error.to_string()),
         ConnectionError::NotFound => "the address was not found".to_owned(),
         other => plain(&other.to_string()),
     }

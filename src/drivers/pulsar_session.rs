@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use rustls::ClientConfig;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
@@ -11,10 +10,8 @@ use super::pulsar_address::{Address, Endpoint};
 use super::pulsar_consumer::PulsarConsumer;
 use super::pulsar_publisher::PulsarPublisher;
 use super::pulsar_socket::{Answer, Greeting, Login, greet, plain, request};
-use super::tls::client_config;
 use super::{Consumer, DriverError, Publisher, Session};
 use crate::engine::task::Task;
-use crate::scenario::brokers::Tls;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
 const UNVERIFIED: &str = "unverified";
@@ -26,8 +23,6 @@ pub struct Trial {
     /// The broker that answered.
     pub broker: Endpoint,
     pub login: Login,
-    pub tls: Tls,
-    pub encryption: Arc<ClientConfig>,
     pub persistent: bool,
 }
 
@@ -59,22 +54,6 @@ async fn connect(task: &Task) -> Result<(Trial, Greeting), DriverError> {
         doing: doing.clone(),
         cause: cause.to_owned(),
     };
-    let tls = task.tls.clone().unwrap_or_default();
-    let encrypted = address.brokers.iter().any(|broker| broker.encrypted);
-    if task.tls.is_some() && !encrypted {
-        return Err(wrong(
-            "`tls` needs an address that begins with pulsar+ssl://",
-        ));
-    }
-    if tls.insecure || tls.cert.is_some() {
-        return Err(wrong(
-            "the Pulsar client library can neither leave a certificate unverified (`insecure`) nor \
-             show one of its own (`cert`): name the authority of the server with `tls: {ca: …}`",
-        ));
-    }
-    // The library takes what the process has by default.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let encryption = Arc::new(client_config(&tls)?);
     let login = match (&task.token, &task.user, &address.login) {
         (Some(token), _, _) => Login::Token(token.clone()),
         (None, Some(user), _) => Login::Basic {
@@ -89,8 +68,8 @@ async fn connect(task: &Task) -> Result<(Trial, Greeting), DriverError> {
     };
     let mut cause = String::new();
     for broker in address.brokers.clone() {
-        let (at, by, who) = (broker.clone(), Arc::clone(&encryption), login.clone());
-        let answered = spawn_blocking(move || greet(&at, &by, &who)).await;
+        let (at, who) = (broker.clone(), login.clone());
+        let answered = spawn_blocking(move || greet(&at, &who)).await;
         match answered.map_err(|_| wrong("the attempt was given up"))? {
             Ok(greeting) => {
                 let persistent = is_persistent(task);
@@ -99,8 +78,6 @@ async fn connect(task: &Task) -> Result<(Trial, Greeting), DriverError> {
                     address,
                     broker,
                     login,
-                    tls,
-                    encryption,
                     persistent,
                 };
                 return Ok((trial, greeting));
@@ -232,13 +209,8 @@ impl Admin {
     ) -> Result<Answer, DriverError> {
         let trial = Arc::clone(&self.0);
         let answer = spawn_blocking(move || {
-            let Trial {
-                address,
-                encryption,
-                login,
-                ..
-            } = trial.as_ref();
-            request(&address.admin, encryption, login, method, &path, &body)
+            let Trial { address, login, .. } = trial.as_ref();
+            request(&address.admin, login, method, &path, &body)
         });
         let at = self.0.address.admin.admin_url();
         let wrong = |cause: String| DriverError {

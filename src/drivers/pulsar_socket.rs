@@ -5,17 +5,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use super::pulsar_address::Endpoint;
 use super::target::CONNECT_TIMEOUT;
-use super::tls::explain;
 
 /// How long a broker may take over a greeting. Shorter than the time for the whole, so that a server
 /// that stands still is given up in time.
@@ -44,14 +40,7 @@ impl Login {
     }
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
-
-fn connect(
-    at: &Endpoint,
-    tls: &Arc<ClientConfig>,
-    patience: Duration,
-) -> Result<Box<dyn Stream>, String> {
+fn connect(at: &Endpoint, patience: Duration) -> Result<TcpStream, String> {
     let addresses = (at.host.as_str(), at.port).to_socket_addrs();
     let mut last = format!("the name {} is not known", at.host);
     for address in addresses.map_err(|_| last.clone())? {
@@ -66,20 +55,7 @@ fn connect(
             .set_read_timeout(Some(patience))
             .and_then(|()| stream.set_write_timeout(Some(patience)));
         limited.map_err(|error| words(&error))?;
-        if !at.encrypted {
-            return Ok(Box::new(stream));
-        }
-        let name = ServerName::try_from(at.host.clone())
-            .map_err(|_| format!("{} is no name that a certificate can have", at.host))?;
-        let client = ClientConnection::new(Arc::clone(tls), name)
-            .map_err(|error| explain(&error.to_string()))?;
-        let mut stream = StreamOwned::new(client, stream);
-        // The handshake by itself, so that what goes wrong in it is not taken for something else.
-        while stream.conn.is_handshaking() {
-            let done = stream.conn.complete_io(&mut stream.sock);
-            done.map_err(|error| explain(&words(&error)))?;
-        }
-        return Ok(Box::new(stream));
+        return Ok(stream);
     }
     Err(last)
 }
@@ -108,8 +84,8 @@ pub struct Greeting {
 }
 
 /// Connects as a client does and returns what the broker says of itself, or why it refuses.
-pub fn greet(at: &Endpoint, tls: &Arc<ClientConfig>, login: &Login) -> Result<Greeting, String> {
-    let mut stream = connect(at, tls, GREETED_WITHIN)?;
+pub fn greet(at: &Endpoint, login: &Login) -> Result<Greeting, String> {
+    let mut stream = connect(at, GREETED_WITHIN)?;
     let failed = |error: io::Error| words(&error);
     stream.write_all(&connect_frame(login)).map_err(failed)?;
     stream.flush().map_err(failed)?;
@@ -255,13 +231,12 @@ pub struct Answer {
 /// Sends one request to the REST API.
 pub fn request(
     at: &Endpoint,
-    tls: &Arc<ClientConfig>,
     login: &Login,
     method: &str,
     path: &str,
     body: &str,
 ) -> Result<Answer, String> {
-    let mut stream = connect(at, tls, DONE_WITHIN)?;
+    let mut stream = connect(at, DONE_WITHIN)?;
     let authorization = match login {
         Login::Nobody => String::new(),
         Login::Basic { user, password } => {
@@ -282,12 +257,7 @@ pub fn request(
     stream.flush().map_err(failed)?;
     let mut answer = Vec::new();
     let mut limited = stream.take(u64::from(LONGEST) * 64);
-    match limited.read_to_end(&mut answer) {
-        Ok(_) => {}
-        // Some end an encrypted connection without saying so; the answer is there.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !answer.is_empty() => {}
-        Err(error) => return Err(words(&error)),
-    }
+    limited.read_to_end(&mut answer).map_err(failed)?;
     read_answer(&String::from_utf8_lossy(&answer))
         .ok_or_else(|| "it speaks another protocol than HTTP".to_owned())
 }

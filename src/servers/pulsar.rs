@@ -41,7 +41,7 @@ static ABOUT: About = About {
     programs: &[JAR],
     image: None,
     url: "pulsar://host:6650",
-    ports: 3,
+    ports: 2,
     // Seconds on an idle machine; half a minute where others keep its cores busy.
     start_within: Duration::from_secs(90),
     stop_within: Duration::from_secs(10),
@@ -66,9 +66,6 @@ static ABOUT: About = About {
         // Options of Java, in its own words.
         text("Xmx", Some("512m")),
         text("MaxDirectMemorySize", Some("512m")),
-        text("tls_cert", None),
-        text("tls_key", None),
-        text("tls_ca", None),
     ],
 };
 
@@ -167,18 +164,13 @@ impl Server for Pulsar {
         if !log.contains(READY) {
             return Err(io::Error::other("it is still starting"));
         }
-        greet(plain_port(site))
+        greet(site.port())
     }
 
     fn url(&self, site: &Site) -> String {
-        let scheme = if encrypts(site) {
-            "pulsar+ssl"
-        } else {
-            "pulsar"
-        };
         // Clients of the protocol know nothing of the port of the administration.
         format!(
-            "{scheme}://127.0.0.1:{}?admin={}",
+            "pulsar://127.0.0.1:{}?admin={}",
             site.port(),
             admin_port(site)
         )
@@ -199,21 +191,8 @@ impl Server for Pulsar {
     }
 }
 
-fn encrypts(site: &Site) -> bool {
-    site.config.contains_key("tls_cert")
-}
-
 fn admin_port(site: &Site) -> u16 {
     site.ports[1]
-}
-
-/// The broker talks to itself in the clear, whatever clients do.
-fn plain_port(site: &Site) -> u16 {
-    if encrypts(site) {
-        site.ports[2]
-    } else {
-        site.port()
-    }
 }
 
 fn configuration(site: &Site) -> String {
@@ -222,7 +201,7 @@ fn configuration(site: &Site) -> String {
         // Writing into memory cannot fail.
         let _ = writeln!(text, "{key}={}", value.replace('\\', "\\\\"));
     };
-    line("brokerServicePort", &plain_port(site).to_string());
+    line("brokerServicePort", &site.port().to_string());
     line("webServicePort", &admin_port(site).to_string());
     let own = |(key, _): &(&String, &String)| !NOT_IN_FILE.contains(&key.as_str());
     for (key, value) in site.config.iter().filter(own) {
@@ -233,21 +212,6 @@ fn configuration(site: &Site) -> String {
     let largest = largest.and_then(|size| size.parse::<u64>().ok());
     let frame = largest.unwrap_or(5 << 20).max(5 << 20) + (10 << 10);
     line("nettyMaxFrameSizeBytes", &frame.to_string());
-    if encrypts(site) {
-        line("brokerServicePortTls", &site.port().to_string());
-        for (key, setting) in [
-            ("tlsCertificateFilePath", "tls_cert"),
-            ("tlsKeyFilePath", "tls_key"),
-            ("tlsTrustCertsFilePath", "tls_ca"),
-        ] {
-            if let Some(value) = site.config.get(setting) {
-                line(key, value);
-            }
-        }
-        if site.config.contains_key("tls_ca") {
-            line("tlsRequireTrustedClientCertOnConnect", "true");
-        }
-    }
     text
 }
 
@@ -332,7 +296,7 @@ mod tests {
         let config = config.iter().map(|(k, v)| (k.to_string(), v.to_string()));
         let site = Site {
             folder: "/tmp/x".into(),
-            ports: vec![7001, 7002, 7003],
+            ports: vec![7001, 7002],
             config: ABOUT.effective(&config.collect()).unwrap(),
         };
         let found = Found {
@@ -365,16 +329,6 @@ mod tests {
         let argument = |wanted: &str| args.iter().any(|argument| *argument == *wanted);
         assert!(argument("-Xmx1g") && argument("/lib/pulsar/*"));
         assert!(argument("-Djava.io.tmpdir=/tmp/x/data"));
-    }
-
-    #[test]
-    fn encryption_takes_the_port_of_the_clients() {
-        let layout = laid_out(&[("tls_cert", "/c.pem"), ("tls_key", "/k.pem")]);
-        has(&layout, "brokerServicePortTls=7001");
-        has(&layout, "brokerServicePort=7003");
-        has(&layout, "tlsCertificateFilePath=/c.pem");
-        has(&layout, "tlsKeyFilePath=/k.pem");
-        assert!(!layout.files[0].1.contains("RequireTrusted"));
     }
 
     #[test]
