@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all, try_join_all};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
@@ -273,62 +273,65 @@ impl Admin {
 
     /// Makes topics and subscriptions, so that nothing is sent before somebody is to get it.
     async fn make(&self) -> Result<(), DriverError> {
+        let names = self.0.task.destination_names();
+        let each = names.iter().map(|destination| self.make_one(destination));
+        try_join_all(each).await.map(drop)
+    }
+
+    async fn make_one(&self, destination: &str) -> Result<(), DriverError> {
         let trial = &self.0;
         let foreign = trial.task.destination.is_some();
-        for destination in trial.task.destination_names() {
-            let path = self.path(&destination);
+        let path = self.path(destination);
+        if !foreign {
             let doing = format!("make the topic {destination}");
-            match (foreign, trial.partitions()) {
-                (true, _) => {}
-                (false, 0) => {
-                    self.ask(&doing, "PUT", path.clone(), String::new(), &[204])
-                        .await?;
-                }
-                (false, partitions) => {
-                    let path = format!("{path}/partitions");
-                    self.ask(&doing, "PUT", path, partitions.to_string(), &[204])
-                        .await?;
-                }
-            }
-            // Without bookies there is nobody to remember subscriptions.
-            if !trial.persistent {
-                continue;
-            }
-            // In an existing topic other messages may stand; only a backlog is read from the beginning.
-            let from_the_end = foreign && trial.task.workload.pattern != Pattern::Backlog;
-            let from = if from_the_end { i64::MAX } else { -1 };
-            let body = format!("{{\"ledgerId\":{from},\"entryId\":{from},\"partitionIndex\":-1}}");
-            for subscription in trial.subscriptions() {
-                let path = format!("{path}/subscription/{subscription}");
-                let doing = format!("make a subscription of {destination}");
-                self.ask(&doing, "PUT", path, body.clone(), &[204]).await?;
-            }
+            let (path, body) = match trial.partitions() {
+                0 => (path.clone(), String::new()),
+                partitions => (format!("{path}/partitions"), partitions.to_string()),
+            };
+            self.ask(&doing, "PUT", path, body, &[204]).await?;
+        }
+        // Without bookies there is nobody to remember subscriptions.
+        if !trial.persistent {
+            return Ok(());
+        }
+        // In an existing topic other messages may stand; only a backlog is read from the beginning.
+        let from_the_end = foreign && trial.task.workload.pattern != Pattern::Backlog;
+        let from = if from_the_end { i64::MAX } else { -1 };
+        let body = format!("{{\"ledgerId\":{from},\"entryId\":{from},\"partitionIndex\":-1}}");
+        for subscription in trial.subscriptions() {
+            let path = format!("{path}/subscription/{subscription}");
+            let doing = format!("make a subscription of {destination}");
+            self.ask(&doing, "PUT", path, body.clone(), &[204]).await?;
         }
         Ok(())
     }
 
     /// Removes what was made; what is not there any more is no error.
     async fn remove(&self) -> Result<(), DriverError> {
+        let names = self.0.task.destination_names();
+        let each = names.iter().map(|destination| self.remove_one(destination));
+        join_all(each).await.into_iter().collect()
+    }
+
+    async fn remove_one(&self, destination: &str) -> Result<(), DriverError> {
         let trial = &self.0;
-        for destination in trial.task.destination_names() {
-            let path = self.path(&destination);
-            let mut paths = Vec::new();
-            if trial.task.destination.is_none() {
-                let partitions = if trial.partitions() > 0 {
-                    "/partitions"
-                } else {
-                    ""
-                };
-                paths.push(format!("{path}{partitions}?force=true"));
-            } else if trial.persistent {
-                let ours = trial.subscriptions().into_iter();
-                paths.extend(ours.map(|name| format!("{path}/subscription/{name}?force=true")));
-            }
-            for path in paths {
-                let doing = format!("remove what the trial made of {destination}");
-                self.ask(&doing, "DELETE", path, String::new(), &[204, 404])
-                    .await?;
-            }
+        let path = self.path(destination);
+        let mut paths = Vec::new();
+        if trial.task.destination.is_none() {
+            let partitions = if trial.partitions() > 0 {
+                "/partitions"
+            } else {
+                ""
+            };
+            paths.push(format!("{path}{partitions}?force=true"));
+        } else if trial.persistent {
+            let ours = trial.subscriptions().into_iter();
+            paths.extend(ours.map(|name| format!("{path}/subscription/{name}?force=true")));
+        }
+        for path in paths {
+            let doing = format!("remove what the trial made of {destination}");
+            self.ask(&doing, "DELETE", path, String::new(), &[204, 404])
+                .await?;
         }
         Ok(())
     }
