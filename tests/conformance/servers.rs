@@ -89,7 +89,7 @@ pub fn remove_destination(instance: &Instance, name: &str) -> Option<io::Result<
         "redis" => format!("DEL {name}\r\n"),
         _ => return None,
     };
-    let wire = Wire::to(instance.record().site.port());
+    let wire = Wire::to(&instance.record().site.ports);
     Some(wire.and_then(|mut wire| {
         wire.say(&line)?;
         wire.hear().map(drop)
