@@ -26,6 +26,19 @@ mod mqtt_publisher;
 mod mqtt_words;
 pub mod nats;
 mod nats_connection;
+pub mod pulsar;
+#[cfg(feature = "pulsar")]
+mod pulsar_address;
+#[cfg(feature = "pulsar")]
+mod pulsar_client;
+#[cfg(feature = "pulsar")]
+mod pulsar_consumer;
+#[cfg(feature = "pulsar")]
+mod pulsar_publisher;
+#[cfg(feature = "pulsar")]
+mod pulsar_session;
+#[cfg(feature = "pulsar")]
+mod pulsar_socket;
 pub mod redis;
 mod redis_connection;
 mod redis_entries;
@@ -52,6 +65,11 @@ pub trait Driver: Send + Sync {
     /// What it is and what it can do.
     fn descriptor(&self) -> &'static Descriptor;
 
+    /// Why this build of mqbench cannot run it, and what would help; `None` where it can.
+    fn left_out(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Makes fresh destinations for the trial, and checks that the broker answers.
     ///
     /// # Errors
@@ -69,6 +87,7 @@ pub static REGISTRY: &[&dyn Driver] = &[
     &mqtt::Mqtt,
     &nats::Nats,
     &jetstream::JetStream,
+    &pulsar::Pulsar,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,
     &zeromq::ZeroMq,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::drivers;
 use crate::drivers::descriptor::{Descriptor, PatternSpec, Side};
 use crate::engine::run::MOST_THREADS;
 use crate::engine::task::WindowBy;
@@ -74,6 +75,19 @@ fn unknown_driver(
     error.help("`mqbench drivers` lists them all; an entry of another name says its `driver: …`")
 }
 
+/// Refuses a driver whose client this build does not have.
+fn left_out(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &Descriptor,
+    errors: &mut Vec<Diagnostic>,
+) {
+    if let Some(why) = drivers::find(driver.name).and_then(|driver| driver.left_out()) {
+        let error = scenario.error(entry.driver_at, format!("{} cannot be run", entry.driver));
+        errors.push(error.help(why));
+    }
+}
+
 /// One broker with everything decided; `None` where something is wrong with it.
 fn broker(
     scenario: &Scenario,
@@ -83,6 +97,7 @@ fn broker(
     errors: &mut Vec<Diagnostic>,
 ) -> Option<PlannedBroker> {
     let before = errors.len();
+    left_out(scenario, entry, driver, errors);
     let options = options::resolve(scenario, entry, driver, errors);
     let offer = guarantee::choose(scenario, entry, driver, drivers);
     let offer = offer.map_err(|error| errors.push(*error)).ok();

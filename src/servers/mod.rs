@@ -15,6 +15,8 @@ mod kafka;
 mod layout;
 mod mosquitto;
 mod nats;
+#[cfg(feature = "pulsar")]
+mod pulsar;
 mod record;
 mod redis;
 pub mod rumqttd;
@@ -39,6 +41,8 @@ pub static REGISTRY: &[&dyn Server] = &[
     &kafka::Kafka,
     &mosquitto::Mosquitto,
     &nats::Nats,
+    #[cfg(feature = "pulsar")]
+    &pulsar::Pulsar,
     &redis::Redis,
 ];
 

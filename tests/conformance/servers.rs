@@ -65,6 +65,30 @@ static KNOWN: &[Known] = &[
         },
     },
     Known {
+        server: "pulsar",
+        limit: ("maxMessageSize", "1048576", 2 << 20),
+        names: |wire, text| {
+            let mut names = Vec::new();
+            for list in [
+                "persistent/public/default",
+                "persistent/public/default/partitioned",
+                "non-persistent/public/default",
+            ] {
+                // Its REST API is at the second port; each answer ends with its connection.
+                let mut wire = Wire::to(&wire.ports[1..])?;
+                wire.say(&format!("GET /admin/v2/{list} HTTP/1.0\r\n\r\n"))?;
+                let mut answer = String::new();
+                wire.lines.read_to_string(&mut answer)?;
+                if !answer.contains(" 200 ") {
+                    return Err(io::Error::other(answer));
+                }
+                let topics = answer.split('"').filter(|word| word.contains(text));
+                names.extend(topics.map(str::to_owned));
+            }
+            Ok(names)
+        },
+    },
+    Known {
         server: "redis",
         limit: ("proto-max-bulk-len", "1mb", 2 << 20),
         names: |wire, text| {
@@ -94,7 +118,7 @@ pub fn remove_destination(instance: &Instance, name: &str) -> Option<io::Result<
         "redis" => format!("DEL {name}\r\n"),
         _ => return None,
     };
-    let wire = Wire::to(instance.record().site.port());
+    let wire = Wire::to(&instance.record().site.ports);
     Some(wire.and_then(|mut wire| {
         wire.say(&line)?;
         wire.hear().map(drop)
@@ -113,7 +137,7 @@ impl Known {
 /// What a run has left on its server.
 pub fn leftovers(instance: &Instance, run_id: &str) -> Vec<String> {
     let known = Known::of(instance.server().about().name);
-    let asked = Wire::to(instance.record().site.port())
+    let asked = Wire::to(&instance.record().site.ports)
         .and_then(|mut wire| (known.names)(&mut wire, &format!("mqbench-{run_id}-")));
     match asked {
         Ok(names) => names.iter().map(|name| format!("left {name}")).collect(),
@@ -180,16 +204,19 @@ fn sessions_and_retained(wire: &mut Wire, text: &str) -> io::Result<Vec<String>>
 
 /// Lines to a server and back.
 struct Wire {
+    /// All that the server has; the connection is to the first.
+    ports: Vec<u16>,
     out: TcpStream,
     lines: BufReader<TcpStream>,
 }
 
 impl Wire {
-    fn to(port: u16) -> io::Result<Wire> {
-        let out = TcpStream::connect(("127.0.0.1", port))?;
+    fn to(ports: &[u16]) -> io::Result<Wire> {
+        let out = TcpStream::connect(("127.0.0.1", ports[0]))?;
         out.set_read_timeout(Some(Duration::from_secs(5)))?;
         let lines = BufReader::new(out.try_clone()?);
-        Ok(Wire { out, lines })
+        let ports = ports.to_vec();
+        Ok(Wire { ports, out, lines })
     }
 
     fn say(&mut self, line: &str) -> io::Result<()> {
