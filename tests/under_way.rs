@@ -275,6 +275,24 @@ fn where_no_order_tells_what_is_late_the_broker_does() {
 }
 
 #[test]
+fn what_the_broker_still_holds_when_the_drain_ends_is_late_and_not_lost() {
+    for (hangs, tells, cut) in [
+        (true, true, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let mut task = task(1, 1);
+        task.workload.load = support::task().workload.load;
+        task.window = WindowBy::Nothing;
+        let mut broker = Queues::new(&task, &[&[if hangs { u64::MAX } else { MS / 10 }]]);
+        (broker.tells, broker.lose_every) = (tells, 11);
+        let record = run(&task, &mut broker);
+        assert!(record.audit.lost > 0);
+        assert_eq!(record.drain_cut, cut, "{hangs}, {tells}");
+    }
+}
+
+#[test]
 fn losses_are_no_queue_that_grows() {
     for (consumers, destinations) in [(1, 1), (2, 1), (1, 3), (3, 5)] {
         let mut task = task(consumers, destinations);

@@ -82,6 +82,8 @@ pub struct Controller {
     server: Samples,
     /// What it said in the second that runs.
     server_says: Option<u64>,
+    /// Whether it said last, in the drain, that it holds messages for us.
+    server_holds: bool,
     drain_until: u64,
     drain_from: u64,
     drain_cut: bool,
@@ -108,6 +110,7 @@ impl Controller {
             backlog: Samples::default(),
             server: Samples::default(),
             server_says: None,
+            server_holds: false,
             drain_until: u64::MAX,
             drain_from: 0,
             drain_cut: false,
@@ -127,9 +130,16 @@ impl Controller {
     /// Takes down how many messages wait in the broker, as it says itself.
     pub fn server_says(&mut self, at: u64, waiting: u64) {
         self.server_says = Some(waiting);
+        self.server_holds = waiting > 0 && self.part == Part::Draining && self.is_ours();
         if self.part == Part::Measuring {
             self.server.add(at, waiting);
         }
+    }
+
+    /// Whether what waits in the broker is all for consumers of this trial: where nobody consumes it is
+    /// meant to stay, and an existing destination has the messages of others too.
+    fn is_ours(&self) -> bool {
+        !self.ledger.groups.is_empty() && self.ledger.task.destination.is_none()
     }
 
     /// Whether a second ends now: then the resources are to be sampled and given to `step`.
@@ -176,7 +186,8 @@ impl Controller {
             }
             if now >= self.drain_until {
                 let last = self.ledger.groups.iter().map(|g| g.last_received()).max();
-                self.drain_cut = last.is_some_and(|last| last + STILL_COMING > now);
+                self.drain_cut =
+                    self.server_holds || last.is_some_and(|last| last + STILL_COMING > now);
                 self.part = Part::Over;
                 return Step::Done;
             }
@@ -251,9 +262,7 @@ impl Controller {
         let rates = self.rates(&audit, end);
         let task = &self.ledger.task;
         let open_loop = !matches!(task.workload.load, Load::Max);
-        // Where nobody consumes, the server's queue is meant to grow; an existing destination has the
-        // messages of others too.
-        let is_ours = !self.ledger.groups.is_empty() && task.destination.is_none();
+        let is_ours = self.is_ours();
         Record {
             audit,
             latencies: self.ledger.latencies(),

@@ -12,8 +12,9 @@ use super::shared::lock;
 use crate::measure::clock::{Clock, Monotonic};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// A broker that has not answered after this time is asked again.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A broker that has not answered after this time is asked again; one that merely stood still for a
+/// moment is not worth a note.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the broker said last.
 #[derive(Debug, Default)]
