@@ -136,11 +136,13 @@ fn what_is_not_acknowledged_in_time_comes_again_and_is_told_as_such() {
     assert_eq!((audit.lost, audit.duplicated), (0, 0), "{audit:?}");
 }
 
-/// What a server that has stopped for a moment, without a chance to write anything, does to a trial.
-fn after_an_outage(delivery: Delivery) -> Option<harness::worker::Seen> {
-    let mut server = jetstream(&[])?;
+#[test]
+fn what_was_acknowledged_outlives_the_server() {
+    let Some(mut server) = jetstream(&[]) else {
+        return;
+    };
     let mut task = at_least_once(&server);
-    offer(&mut task, delivery, Durability::Disk);
+    offer(&mut task, Delivery::AtLeastOnce, Durability::Disk);
     at_rate(&mut task, 2_000.0, Duration::from_secs(4));
     task.phases.drain = Duration::from_secs(15);
     let seen = run_disturbed(task, |live| {
@@ -153,15 +155,6 @@ fn after_an_outage(delivery: Delivery) -> Option<harness::worker::Seen> {
     assert_eq!(seen.record.failure, None);
     let audit = &seen.record.audit;
     assert!(audit.distinct > 2_000, "it went on: {audit:?}");
-    Some(seen)
-}
-
-#[test]
-fn what_was_acknowledged_outlives_the_server() {
-    let Some(seen) = after_an_outage(Delivery::AtLeastOnce) else {
-        return;
-    };
-    let audit = &seen.record.audit;
     assert_eq!((audit.lost_acked, audit.unresolved), (0, 0), "{audit:?}");
     let reasons = &seen.record.reasons;
     let told = |reason: &String| reason.contains("lost before the acknowledgement");
@@ -169,17 +162,31 @@ fn what_was_acknowledged_outlives_the_server() {
 }
 
 #[test]
-fn messages_with_an_id_are_sent_again_after_an_outage_and_kept_once() {
-    let Some(seen) = after_an_outage(Delivery::ExactlyOnce) else {
+fn messages_with_an_id_are_sent_again_when_no_answer_comes_and_kept_once() {
+    let Some(server) = jetstream(&[]) else {
         return;
     };
+    let mut task = at_least_once(&server);
+    offer(&mut task, Delivery::ExactlyOnce, Durability::Memory);
+    at_rate(&mut task, 2_000.0, Duration::from_secs(6));
+    task.phases.drain = Duration::from_secs(15);
+    let pid = Pid::from_raw(server.pid() as i32);
+    let seen = run_disturbed(task, |live| {
+        live.await_traffic();
+        kill(pid, Signal::SIGSTOP).expect("stopped");
+        // Longer than a publisher waits before it sends again.
+        thread::sleep(Duration::from_millis(2_600));
+        kill(pid, Signal::SIGCONT).expect("continued");
+    });
+    assert_eq!(seen.record.failure, None);
     let audit = &seen.record.audit;
     assert_eq!(
-        (audit.failed, audit.unresolved, audit.lost, audit.acked),
-        (0, 0, 0, audit.sent),
+        (audit.failed, audit.unresolved, audit.lost, audit.duplicated),
+        (0, 0, 0, 0),
         "{audit:?} {:?}",
         seen.record.reasons
     );
+    assert_eq!(audit.acked, audit.sent, "{audit:?}");
 }
 
 #[test]

@@ -59,11 +59,11 @@ const MEMORY: Setting = server("jetstream", "memory");
 const FILE: Setting = server("jetstream", "file");
 const SYNC: Setting = server("sync_interval", "always");
 
+/// Not on disk: a server that is killed has not yet written every acknowledgement that it confirmed, and
+/// delivers those messages once more, also with `sync_interval: always`.
 const ONCE: &str = "JetStream's kind: the stream drops what has an id that it saw within \
-                    duplicate_window, and consumers have their acknowledgements confirmed";
-const ONCE_DISK: &str = "JetStream's kind: the stream drops what has an id that it saw within \
-                         duplicate_window, and consumers have their acknowledgements confirmed; \
-                         written before the acknowledgement, synced every sync_interval";
+                    duplicate_window, and consumers have their acknowledgements confirmed; only while \
+                    the server lives: one that was killed delivers some confirmed messages again";
 const DISK: &str = "written before the acknowledgement, synced every sync_interval (2 min unless \
                     the server is set otherwise)";
 
@@ -207,22 +207,10 @@ static DESCRIPTOR: Descriptor = Descriptor {
             DISK,
         ),
         offer(
-            Delivery::ExactlyOnce,
-            Durability::Disk,
-            &[WITH_ID, DOUBLE_ACK, FILE],
-            ONCE_DISK,
-        ),
-        offer(
             Delivery::AtLeastOnce,
             Durability::Fsync,
             &[ANSWERED, ACK, FILE, SYNC],
             "",
-        ),
-        offer(
-            Delivery::ExactlyOnce,
-            Durability::Fsync,
-            &[WITH_ID, DOUBLE_ACK, FILE, SYNC],
-            ONCE,
         ),
     ],
     holds_backlog: true,
