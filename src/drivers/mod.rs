@@ -10,10 +10,15 @@ pub mod jetstream;
 mod jetstream_consumer;
 mod jetstream_publisher;
 mod jetstream_streams;
+#[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "kafka")]
 mod kafka_client;
+#[cfg(feature = "kafka")]
 mod kafka_consumer;
+#[cfg(feature = "kafka")]
 mod kafka_publisher;
+#[cfg(feature = "kafka")]
 mod kafka_upkeep;
 pub mod loopback;
 mod loopback_bench;
@@ -83,6 +88,7 @@ pub trait Driver: Send + Sync {
 /// Every driver there is: a new one is one file and one line.
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
+    #[cfg(feature = "kafka")]
     &kafka::Kafka,
     &mqtt::Mqtt,
     &nats::Nats,

@@ -11,6 +11,7 @@ mod fetch;
 pub mod find;
 pub mod group;
 mod instance;
+#[cfg(feature = "kafka")]
 mod kafka;
 mod layout;
 mod mosquitto;
@@ -38,6 +39,7 @@ pub use record::{Record, Running, remove_folder};
 
 /// Every server that can be managed.
 pub static REGISTRY: &[&dyn Server] = &[
+    #[cfg(feature = "kafka")]
     &kafka::Kafka,
     &mosquitto::Mosquitto,
     &nats::Nats,
