@@ -346,10 +346,27 @@ impl Sending<'_> {
             }
             self.look()?;
         }
-        // Without acknowledgements it is enough that all is written.
         while !self.outbox.is_over() && self.producer.in_flight_count() > 0 {
             thread::sleep(Duration::from_millis(1));
             self.look()?;
+        }
+        if self.task.acks {
+            return Ok(());
+        }
+        // What was written is not yet what the server has read, and the end of the connection could take
+        // it back: an answer that comes behind it says that it is there.
+        for number in self.task.destinations_by(self.number) {
+            let topic = &self.topics[number as usize];
+            for partition in 0..topic.partitions as i32 {
+                let ask = |s: &Self| {
+                    let client = s.producer.client();
+                    let answer = client.fetch_watermarks(&topic.name, partition, PATIENCE);
+                    answer.is_ok()
+                };
+                while !self.outbox.is_over() && !ask(self) {
+                    self.look()?;
+                }
+            }
         }
         Ok(())
     }
