@@ -15,6 +15,7 @@ use rdkafka::producer::{
 };
 
 use super::kafka_client::{Heard, Vigil, client, config, failed, words};
+use super::kafka_upkeep::first_words;
 use super::{BlockingPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::outbox::Message;
@@ -206,6 +207,35 @@ impl KafkaPublisher {
     }
 }
 
+impl KafkaPublisher {
+    /// Sends a message where nobody reads and waits for it. The first one of an idempotent publisher
+    /// asks for a number to go by, the first transaction finds its coordinator; where a try comes too
+    /// early the library waits half a second for the next.
+    fn send_first(
+        &self,
+        producer: &ThreadedProducer<Deliveries>,
+        topic: &str,
+    ) -> Result<(), KafkaError> {
+        if self.delivered.is_some() {
+            producer.begin_transaction()?;
+        }
+        let record: BaseRecord<'_, (), str> = BaseRecord::to(topic).payload("first");
+        producer.send(record).map_err(|(error, _)| error)?;
+        let limit = Instant::now() + PREPARED_WITHIN;
+        while producer.in_flight_count() > 0 {
+            if Instant::now() > limit {
+                return Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(delivered) = &self.delivered {
+            producer.commit_transaction(PREPARED_WITHIN)?;
+            delivered.take(1);
+        }
+        Ok(())
+    }
+}
+
 impl BlockingPublisher for KafkaPublisher {
     fn connect(&mut self) -> Result<(), DriverError> {
         let task = &self.task;
@@ -233,6 +263,10 @@ impl BlockingPublisher for KafkaPublisher {
                 let asked = asked.fetch_watermarks(&topic.name, partition, PREPARED_WITHIN);
                 asked.map_err(&wrong)?;
             }
+        }
+        if let Some(topic) = first_words(task) {
+            let sent = self.send_first(&producer, &topic);
+            sent.map_err(failed(task, "send a first message"))?;
         }
         self.producer = Some(producer);
         Ok(())
@@ -312,10 +346,27 @@ impl Sending<'_> {
             }
             self.look()?;
         }
-        // Without acknowledgements it is enough that all is written.
         while !self.outbox.is_over() && self.producer.in_flight_count() > 0 {
             thread::sleep(Duration::from_millis(1));
             self.look()?;
+        }
+        if self.task.acks {
+            return Ok(());
+        }
+        // What was written is not yet what the server has read, and the end of the connection could take
+        // it back: an answer that comes behind it says that it is there.
+        for number in self.task.destinations_by(self.number) {
+            let topic = &self.topics[number as usize];
+            for partition in 0..topic.partitions as i32 {
+                let ask = |s: &Self| {
+                    let client = s.producer.client();
+                    let answer = client.fetch_watermarks(&topic.name, partition, PATIENCE);
+                    answer.is_ok()
+                };
+                while !self.outbox.is_over() && !ask(self) {
+                    self.look()?;
+                }
+            }
         }
         Ok(())
     }

@@ -37,6 +37,12 @@ pub struct Prepared {
     pub facts: Vec<(String, String)>,
 }
 
+/// A topic that takes one message of each publisher before the load begins; none beside existing topics.
+pub fn first_words(task: &Task) -> Option<String> {
+    let name = || format!("mqbench-{}-{}-first", task.run_id, task.trial);
+    task.destination.is_none().then(name)
+}
+
 fn options(within: Duration) -> AdminOptions {
     let within = Some(within);
     AdminOptions::new()
@@ -91,9 +97,11 @@ async fn make_topics(
     };
     // What the cluster does by itself.
     let replicas = task.count("replicas").map_or(-1, |count| count as i32);
-    let topics: Vec<NewTopic<'_>> = names
-        .iter()
-        .map(|name| NewTopic::new(name, partitions as i32, TopicReplication::Fixed(replicas)))
+    let first = first_words(task);
+    let topics = names.iter().map(|name| (name, partitions as i32));
+    let topics: Vec<NewTopic<'_>> = topics
+        .chain(first.iter().map(|name| (name, 1)))
+        .map(|(name, count)| NewTopic::new(name, count, TopicReplication::Fixed(replicas)))
         .collect();
     let wrong = failed(task, "make the topics");
     let results = admin.create_topics(&topics, &options(ANSWER_WITHIN)).await;
@@ -300,7 +308,8 @@ fn remove(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
         .build();
     let runtime = runtime.map_err(DriverError::while_doing("start a runtime"))?;
     let wrong = failed(task, "remove what the trial made");
-    let names = task.destination_names();
+    let mut names = task.destination_names();
+    names.extend(first_words(task));
     let topics: Vec<&str> = match task.destination {
         Some(_) => Vec::new(),
         None => names.iter().map(String::as_str).collect(),
