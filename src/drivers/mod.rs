@@ -15,6 +15,11 @@ mod loopback_bench;
 mod loopback_pipes;
 pub mod nats;
 mod nats_connection;
+pub mod rabbitmq;
+mod rabbitmq_consumer;
+mod rabbitmq_link;
+mod rabbitmq_publisher;
+mod rabbitmq_topology;
 pub mod redis;
 mod redis_connection;
 mod redis_entries;
@@ -56,6 +61,7 @@ pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
     &nats::Nats,
     &jetstream::JetStream,
+    &rabbitmq::RabbitMq,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,
     &zeromq::ZeroMq,

@@ -13,6 +13,7 @@ pub mod group;
 mod instance;
 mod layout;
 mod nats;
+mod rabbitmq;
 mod record;
 mod redis;
 mod socket;
@@ -32,7 +33,7 @@ pub use layout::{Keeper, Launch, Layout, Site};
 pub use record::{Record, Running, remove_folder};
 
 /// Every server that can be managed.
-pub static REGISTRY: &[&dyn Server] = &[&nats::Nats, &redis::Redis];
+pub static REGISTRY: &[&dyn Server] = &[&nats::Nats, &rabbitmq::RabbitMq, &redis::Redis];
 
 /// Settings by name, in the words of the server. Two instances with the same are interchangeable.
 pub type Config = BTreeMap<String, String>;
