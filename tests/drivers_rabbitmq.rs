@@ -234,8 +234,13 @@ fn what_expires_is_dead_lettered_and_counted() {
     let audit = &seen.record.audit;
     assert_eq!(seen.record.failure, None);
     assert!(audit.lost > 0, "{audit:?}");
-    let note = format!("{} messages expired and were dead-lettered", audit.lost);
-    assert_eq!(seen.record.notes, [note]);
+    let [note] = seen.record.notes.as_slice() else {
+        panic!("{:?}", seen.record.notes);
+    };
+    let counted = note.strip_suffix(" messages expired and were dead-lettered");
+    let counted: u64 = counted.and_then(|n| n.parse().ok()).expect("a count");
+    // What has just expired may still be on its way to the other queue when the trial ends.
+    assert!((1..=audit.lost).contains(&counted), "{note}: {audit:?}");
 }
 
 #[test]
