@@ -128,6 +128,12 @@ need_cargo() {
         "with rustup:  rustup update stable" "then run this again"
 }
 
+# What the build has besides what it always has, in `features`: the client of Pulsar where its protoc is.
+need_features() {
+    features=()
+    ! have protoc || features=(--features pulsar)
+}
+
 # The program on the path comes before the copy in the cache. Where that is another version than the
 # pinned one, these scripts measure and test the pinned one, and say so.
 prefer_pinned() {

@@ -32,6 +32,9 @@ fn task(consumers: u32, destinations: u32) -> Task {
     task
 }
 
+/// What waits for one consumer: when each message is through, and the message.
+type Queue = VecDeque<(u64, Vec<u8>)>;
+
 /// Deals messages out to the readers of their destination in turn; each consumer takes its own time
 /// for a message. Remembers how many messages ever waited for a group.
 struct Queues {
@@ -44,7 +47,7 @@ struct Queues {
     tells: bool,
     turns: BTreeMap<(usize, u32), usize>,
     accepted: u64,
-    waiting: Vec<Vec<VecDeque<(u64, Vec<u8>)>>>,
+    waiting: Vec<Vec<Queue>>,
     most: usize,
 }
 
@@ -106,7 +109,9 @@ impl Broker for Queues {
     fn next(&mut self, now: u64) -> Option<Event> {
         for (group, queues) in self.waiting.iter_mut().enumerate() {
             for (consumer, queue) in queues.iter_mut().enumerate() {
-                if let Some((_, bytes)) = queue.pop_front_if(|first| first.0 <= now) {
+                if queue.front().is_some_and(|first| first.0 <= now)
+                    && let Some((_, bytes)) = queue.pop_front()
+                {
                     return Some(Event::Deliver {
                         group,
                         consumer,

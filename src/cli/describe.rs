@@ -124,6 +124,16 @@ fn brief(output: &Output) -> String {
             paint(line.trim_end(), look, output.color_out)
         ));
     }
+    for driver in drivers::REGISTRY {
+        let Some(why) = driver.left_out() else {
+            continue;
+        };
+        let columns = output.width.unwrap_or(COLUMNS).max(60);
+        text.push('\n');
+        for line in wrap(&format!("{}: {why}", driver.descriptor().name), columns) {
+            text.push_str(&format!("{line}\n"));
+        }
+    }
     text.push_str("\nall about one with    mqbench drivers NAME\n");
     text
 }

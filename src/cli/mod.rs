@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::processes::{child, reaper, supervisor, worker};
+use crate::servers::rumqttd;
 use crate::stats::exit::Exit;
 use args::{Cli, Command};
 use output::Output;
@@ -76,6 +77,7 @@ fn hidden(args: &[OsString]) -> Option<ExitCode> {
     let code = match command {
         reaper::REAPER => reaper::main(),
         child::LAUNCH => child::main(args.iter().skip(2).cloned()),
+        rumqttd::COMMAND => rumqttd::main(args.iter().skip(2).cloned()),
         supervisor::WORKER => i32::from(worker::main().is_err()),
         _ => return None,
     };

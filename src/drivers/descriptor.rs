@@ -34,6 +34,8 @@ pub struct Descriptor {
     pub holds_backlog: bool,
     /// Patterns in which nothing can be sent where nobody consumes.
     pub needs_consumers: &'static [Pattern],
+    /// Of which guarantees publishers send in transactions; empty where there are none.
+    pub transactions: &'static [Delivery],
     /// Which entries of the common connection settings it honours, among
     /// `user`, `password`, `token`, `tls`.
     pub security: &'static [&'static str],

@@ -227,6 +227,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     needs_consumers: &[],
+    transactions: &[],
     security: SECURITY,
     needs_threads: false,
     ranked: true,

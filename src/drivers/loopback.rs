@@ -121,6 +121,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     needs_consumers: &[],
+    transactions: &[],
     security: &[],
     needs_threads: false,
     ranked: false,

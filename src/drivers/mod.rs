@@ -10,11 +10,35 @@ pub mod jetstream;
 mod jetstream_consumer;
 mod jetstream_publisher;
 mod jetstream_streams;
+pub mod kafka;
+mod kafka_client;
+mod kafka_consumer;
+mod kafka_publisher;
+mod kafka_upkeep;
 pub mod loopback;
 mod loopback_bench;
 mod loopback_pipes;
+pub mod mqtt;
+mod mqtt_address;
+mod mqtt_connection;
+mod mqtt_consumer;
+mod mqtt_publisher;
+mod mqtt_words;
 pub mod nats;
 mod nats_connection;
+pub mod pulsar;
+#[cfg(feature = "pulsar")]
+mod pulsar_address;
+#[cfg(feature = "pulsar")]
+mod pulsar_client;
+#[cfg(feature = "pulsar")]
+mod pulsar_consumer;
+#[cfg(feature = "pulsar")]
+mod pulsar_publisher;
+#[cfg(feature = "pulsar")]
+mod pulsar_session;
+#[cfg(feature = "pulsar")]
+mod pulsar_socket;
 pub mod rabbitmq;
 mod rabbitmq_consumer;
 mod rabbitmq_link;
@@ -46,6 +70,11 @@ pub trait Driver: Send + Sync {
     /// What it is and what it can do.
     fn descriptor(&self) -> &'static Descriptor;
 
+    /// Why this build of mqbench cannot run it, and what would help; `None` where it can.
+    fn left_out(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Makes fresh destinations for the trial, and checks that the broker answers.
     ///
     /// # Errors
@@ -59,8 +88,11 @@ pub trait Driver: Send + Sync {
 /// Every driver there is: a new one is one file and one line.
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
+    &kafka::Kafka,
+    &mqtt::Mqtt,
     &nats::Nats,
     &jetstream::JetStream,
+    &pulsar::Pulsar,
     &rabbitmq::RabbitMq,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,

@@ -80,6 +80,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     holds_backlog: false,
     needs_consumers: &[],
     security: SECURITY,
+    transactions: &[],
     needs_threads: false,
     ranked: true,
 };

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
+use lapin::Channel;
 
 use super::descriptor::{
     Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
 };
 use super::rabbitmq_consumer::consume;
 use super::rabbitmq_link::{Link, Notes, greet};
-use super::rabbitmq_publisher::publish;
+use super::rabbitmq_publisher::{open, publish};
 use super::rabbitmq_topology::{Topology, allowed};
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
@@ -164,6 +165,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     ],
     holds_backlog: true,
     needs_consumers: &[],
+    transactions: &[],
     security: &["user", "password", "tls"],
     needs_threads: false,
     ranked: true,
@@ -240,7 +242,7 @@ impl Session for RabbitSession {
             topology: Arc::clone(&self.topology),
             notes: Arc::clone(&self.notes),
             publisher,
-            link: None,
+            open: None,
         }))
     }
 
@@ -282,26 +284,31 @@ struct RabbitPublisher {
     topology: Arc<Topology>,
     notes: Arc<Notes>,
     publisher: u32,
-    link: Option<Link>,
+    /// Made before the load begins.
+    open: Option<(Link, Channel)>,
 }
 
 impl AsyncPublisher for RabbitPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
             let place = self.publisher as usize;
-            self.link = Some(Link::open(&self.task, &self.notes, place).await?);
+            let link = Link::open(&self.task, &self.notes, place).await?;
+            let channel = open(&link, &self.task).await?;
+            self.open = Some((link, channel));
             Ok(())
         })
     }
 
     fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            let place = self.publisher as usize;
-            let link = match self.link.take() {
-                Some(link) => link,
-                None => Link::open(&self.task, &self.notes, place).await?,
+            if self.open.is_none() {
+                self.connect().await?;
+            }
+            let Some((link, channel)) = self.open.take() else {
+                return Ok(());
             };
-            publish(&link, &self.task, &self.topology, self.publisher, outbox).await?;
+            let (task, topology) = (&self.task, &self.topology);
+            publish(&link, &channel, task, topology, self.publisher, outbox).await?;
             link.close().await;
             Ok(())
         })

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, once, select_all};
-use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Consumer as LapinConsumer};
 use tokio::time::{Instant, sleep_until};
 
 use super::DriverError;
@@ -59,9 +59,17 @@ pub async fn consume(
         deliveries.push(consumer.map(move |delivery| (place, delivery)));
         read.push(Read { channel, last: 0 });
     }
+    // Before the load, too: what expires first is to be counted.
+    let dead = match dead {
+        Some(notes) => {
+            let subscribed = subscribe_to_dead_letters(link, topology).await;
+            subscribed.map_err(wrong)?.map(|dead| (dead, notes))
+        }
+        None => None,
+    };
     let expired = async {
         match dead {
-            Some(notes) => count_dead_letters(link, topology, notes).await,
+            Some((dead, notes)) => count_dead_letters(dead, notes).await,
             None => pending().await,
         }
     };
@@ -180,35 +188,41 @@ async fn acknowledge(channel: Channel, tag: u64) -> lapin::Result<()> {
     channel.basic_ack(tag, options).await
 }
 
-/// Empties the dead-letter queues until one of them ends, and says why.
-async fn count_dead_letters(
+/// The dead-letter queues, with the channel that they are read on.
+struct DeadLetters {
+    consumers: Vec<LapinConsumer>,
+    _channel: Channel,
+}
+
+/// `None` where the trial has none.
+async fn subscribe_to_dead_letters(
     link: &Link,
     topology: &Topology,
-    notes: &Notes,
-) -> Option<lapin::Error> {
+) -> lapin::Result<Option<DeadLetters>> {
     let queues = topology.dead_letter_queues();
     if queues.is_empty() {
-        return pending().await;
+        return Ok(None);
     }
-    let subscribing = async {
-        let channel = link.another_channel().await?;
-        let options = BasicConsumeOptions {
-            no_ack: true,
-            ..BasicConsumeOptions::default()
-        };
-        let mut consumers = Vec::new();
-        for queue in queues {
-            let none = FieldTable::default();
-            let consumer = channel.basic_consume(queue, ShortString::default(), options, none);
-            consumers.push(consumer.await?);
-        }
-        Ok((channel, consumers))
+    let channel = link.another_channel().await?;
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
     };
-    let (_channel, consumers) = match subscribing.await {
-        Ok(subscribed) => subscribed,
-        Err(error) => return Some(error),
-    };
-    let mut all = select_all(consumers);
+    let mut consumers = Vec::new();
+    for queue in queues {
+        let none = FieldTable::default();
+        let consumer = channel.basic_consume(queue, ShortString::default(), options, none);
+        consumers.push(consumer.await?);
+    }
+    Ok(Some(DeadLetters {
+        consumers,
+        _channel: channel,
+    }))
+}
+
+/// Empties the dead-letter queues until one of them ends, and says why.
+async fn count_dead_letters(dead: DeadLetters, notes: &Notes) -> Option<lapin::Error> {
+    let mut all = select_all(dead.consumers);
     while let Some(delivery) = all.next().await {
         match delivery {
             Ok(_) => notes.dead.fetch_add(1, Ordering::Relaxed),

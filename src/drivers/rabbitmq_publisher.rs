@@ -62,14 +62,8 @@ async fn send(
     }
 }
 
-/// Sends until the outbox has no more and everything is confirmed.
-pub async fn publish(
-    link: &Link,
-    task: &Task,
-    topology: &Topology,
-    publisher: u32,
-    mut outbox: AsyncOutbox,
-) -> Result<(), DriverError> {
+/// A channel to publish on, which confirms where the task wants it.
+pub async fn open(link: &Link, task: &Task) -> Result<Channel, DriverError> {
     let channel = link.channel().await?;
     if task.acks {
         let selected = channel.confirm_select(ConfirmSelectOptions::default());
@@ -77,6 +71,18 @@ pub async fn publish(
             .await
             .map_err(|error| link.failed("ask for confirms", &error))?;
     }
+    Ok(channel)
+}
+
+/// Sends until the outbox has no more and everything is confirmed.
+pub async fn publish(
+    link: &Link,
+    channel: &Channel,
+    task: &Task,
+    topology: &Topology,
+    publisher: u32,
+    mut outbox: AsyncOutbox,
+) -> Result<(), DriverError> {
     let properties = properties(task, topology, publisher);
     let mandatory = task.acks && task.flag("mandatory");
     // With confirms it is the window that bounds what is under way.
@@ -113,7 +119,7 @@ pub async fn publish(
             let mut body = settling.spare.pop().unwrap_or_default();
             message.append_to(&mut body);
             under_way.push(send(
-                &channel,
+                channel,
                 &topology.routes[destination],
                 properties[destination % properties.len()].clone(),
                 mandatory,

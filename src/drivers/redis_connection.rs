@@ -1,6 +1,6 @@
 //! How the Redis drivers reach a server: its address, the login, encryption, and how long they try.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
@@ -8,12 +8,12 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
 };
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::DriverError;
 use super::redis::reason;
-use super::target::{CONNECT_TIMEOUT, shown, url};
+use super::target::{CONNECT_TIMEOUT, GONE_AFTER, shown, url};
 use super::tls;
 use crate::engine::task::Task;
 use crate::scenario::brokers::Tls;
@@ -23,6 +23,9 @@ pub const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys", "redis+un
 const ENCRYPTED: &[&str] = &["rediss", "valkeys"];
 /// What both drivers honour of an entry's settings.
 pub const SECURITY: &[&str] = &["user", "password", "token", "tls"];
+
+/// How long after a loss or a failed attempt the next connection is tried.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Where a server is and how it wants to be spoken to.
 struct Way {
@@ -117,7 +120,7 @@ fn in_the_clear(error: &RedisError) -> String {
 /// An answer of the server is what it says; anything else at this point is about encryption.
 fn after_handshake(error: &RedisError, tls: &Tls) -> String {
     let reason = reason(error);
-    if error.is_io_error() && !error.is_timeout() {
+    if is_lost(error) {
         return tls::refused(&reason, tls);
     }
     reason
@@ -137,6 +140,30 @@ pub async fn connect(
 ) -> Result<MultiplexedConnection, DriverError> {
     let way = Way::of(task)?;
     in_time(task, way.connect(answer_within)).await
+}
+
+/// Another connection in place of one that was lost, if the server is there again soon; otherwise what
+/// happened instead.
+pub async fn connect_again(
+    task: &Task,
+    answer_within: Duration,
+) -> Result<MultiplexedConnection, String> {
+    let end = Instant::now() + GONE_AFTER;
+    let mut why = String::new();
+    while Instant::now() < end {
+        sleep(AGAIN_AFTER).await;
+        match timeout_at(end.into(), connect(task, answer_within)).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => why = format!(" ({})", error.cause),
+            Err(_) => {}
+        }
+    }
+    Err(format!("not back after {} s{why}", GONE_AFTER.as_secs()))
+}
+
+/// Whether another connection may help: a server that says nothing for too long is not helped by it.
+pub fn is_lost(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_timeout()
 }
 
 /// A connection that subscribes to channels.

@@ -68,6 +68,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     }],
     holds_backlog: false,
     needs_consumers: &[],
+    transactions: &[],
     security: SECURITY,
     needs_threads: false,
     ranked: true,

@@ -5,20 +5,17 @@
 //! consumer that it was handed to, when that has a connection again, or by another when it has been
 //! pending for long. So at-least-once holds when a connection dies.
 
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value, cmd};
-use tokio::time::{sleep, timeout_at};
 
 use super::DriverError;
 use super::redis::{ANSWER_WITHIN, reason};
-use super::redis_connection::{address, connect};
+use super::redis_connection::{address, connect, connect_again, is_lost};
 use super::redis_entries::{of_claim, of_read};
 use super::redis_names::group_name;
-use super::target::GONE_AFTER;
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::Delivery;
@@ -26,8 +23,8 @@ use crate::scenario::workload::Delivery;
 /// How long a read waits for messages before it is asked again.
 const BLOCK: Duration = Duration::from_secs(1);
 
-/// How long after a loss or a failed attempt the next connection is tried.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Enough for a read that waits.
+const PATIENCE: Duration = BLOCK.saturating_add(ANSWER_WITHIN);
 
 /// What one consumer has read and not acknowledged.
 struct Owed {
@@ -47,8 +44,7 @@ enum Trouble {
 
 impl From<RedisError> for Trouble {
     fn from(error: RedisError) -> Trouble {
-        // A server that says nothing for so long is not helped by another connection.
-        if error.is_io_error() && !error.is_timeout() {
+        if is_lost(&error) {
             Trouble::Lost(reason(&error))
         } else {
             Trouble::Refused(reason(&error))
@@ -107,7 +103,7 @@ impl<'t> Reader<'t> {
         Ok(Reader {
             task,
             losses,
-            connection: patient(task).await?,
+            connection: connect(task, PATIENCE).await?,
             owed: Owed {
                 ids: vec![Vec::new(); mine.len()],
                 count: 0,
@@ -209,22 +205,12 @@ impl<'t> Reader<'t> {
 
     /// Gets another connection, if the server is there again soon.
     async fn reconnect(&mut self, cause: String) -> Result<(), DriverError> {
-        let end = Instant::now() + GONE_AFTER;
-        let mut why = cause.clone();
-        while Instant::now() < end {
-            sleep(AGAIN_AFTER).await;
-            match timeout_at(end.into(), pin!(patient(self.task))).await {
-                Ok(Ok(connection)) => {
-                    self.losses.0.fetch_add(1, Ordering::Relaxed);
-                    self.connection = connection;
-                    return Ok(());
-                }
-                Ok(Err(error)) => why = error.cause,
-                Err(_) => {}
-            }
-        }
-        let seconds = GONE_AFTER.as_secs();
-        Err(self.failed(format!("{cause} and not back after {seconds} s ({why})")))
+        self.connection = match connect_again(self.task, PATIENCE).await {
+            Ok(connection) => connection,
+            Err(why) => return Err(self.failed(format!("{cause} and {why}"))),
+        };
+        self.losses.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// After a loss: acknowledges what was received, and reads what was handed out to this consumer and
@@ -335,11 +321,6 @@ impl<'t> Reader<'t> {
         }
         Ok(())
     }
-}
-
-/// A connection that is patient enough for a read that waits.
-async fn patient(task: &Task) -> Result<MultiplexedConnection, DriverError> {
-    connect(task, BLOCK + ANSWER_WITHIN).await
 }
 
 impl Owed {

@@ -1,6 +1,7 @@
 //! What a trial on Redis Streams needs beside the messages: to know that the server keeps what was
 //! asked, to remove what nobody needs any more, and to see how much waits.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -9,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::DriverError;
 use super::redis::{ANSWER_WITHIN, failed, info_line, setting, version};
-use super::redis_connection::{address, connect};
+use super::redis_connection::{address, connect, connect_again, is_lost};
 use super::redis_names::groups;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability};
@@ -85,10 +86,25 @@ pub async fn trim(task: &Task) -> Result<(), DriverError> {
         return Ok(());
     }
     let mut connection = connect(task, ANSWER_WITHIN).await?;
+    loop {
+        let Err(error) = trim_on(task, &mut connection).await;
+        let wrong = failed(task, "trim the streams")(error.clone());
+        if !is_lost(&error) {
+            return Err(wrong);
+        }
+        let again = connect_again(task, ANSWER_WITHIN).await;
+        connection = again.map_err(|why| DriverError {
+            cause: format!("{} and {why}", wrong.cause),
+            doing: wrong.doing,
+        })?;
+    }
+}
+
+/// Trims until something is wrong.
+async fn trim_on(task: &Task, connection: &mut MultiplexedConnection) -> RedisResult<Infallible> {
     let names = task.destination_names();
     let groups: Vec<String> = groups(task).collect();
     let max_length = task.count("max_length").unwrap_or(1_000_000);
-    let wrong = failed(task, "trim the streams");
     let mut turn = interval(TRIM_EVERY);
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -97,20 +113,19 @@ pub async fn trim(task: &Task) -> Result<(), DriverError> {
             let bound = if groups.is_empty() {
                 Some(("MAXLEN", max_length.to_string()))
             } else {
-                let needed = oldest_needed(task, &mut connection, stream, &groups);
-                let (time, number) = needed.await.map_err(&wrong)?;
+                let (time, number) = oldest_needed(task, connection, stream, &groups).await?;
                 (time > 0).then(|| ("MINID", format!("{time}-{number}")))
             };
             let Some((by, bound)) = bound else { continue };
             for _ in 0..TRIMS_PER_TURN {
-                let trimmed: RedisResult<u64> = cmd("XTRIM")
+                let trimmed: u64 = cmd("XTRIM")
                     .arg(stream)
                     .arg(by)
                     .arg("~")
                     .arg(&bound)
-                    .query_async(&mut connection)
-                    .await;
-                if trimmed.map_err(&wrong)? < TRIMMED_AT_ONCE {
+                    .query_async(connection)
+                    .await?;
+                if trimmed < TRIMMED_AT_ONCE {
                     break;
                 }
             }

@@ -96,6 +96,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     holds_backlog: false,
     // PUSH waits for a peer, for ever; XPUB drops.
     needs_consumers: &[Pattern::Queue],
+    transactions: &[],
     security: &[],
     needs_threads: true,
     ranked: true,

@@ -58,7 +58,7 @@ impl Ending {
         }
     }
 
-    pub fn into_record(&self, record: &mut Record) {
+    pub fn note_in(&self, record: &mut Record) {
         match self {
             Ending::Failed(reason) => record.failure = Some(reason.clone()),
             Ending::Interrupted => record.interrupted = true,

@@ -63,11 +63,29 @@ impl BlockingOutbox {
     /// more.
     pub fn due(&mut self, max: usize) -> usize {
         loop {
+            if let Some(count) = self.due_before(max, u64::MAX) {
+                return count;
+            }
+        }
+    }
+
+    /// The same for at most so long, for a client that has something else to do by then; `None` where
+    /// nothing was due.
+    pub fn due_within(&mut self, max: usize, patience: Duration) -> Option<usize> {
+        let patience = u64::try_from(patience.as_nanos()).unwrap_or(u64::MAX);
+        self.due_before(max, Monotonic.now().saturating_add(patience))
+    }
+
+    fn due_before(&mut self, max: usize, limit: u64) -> Option<usize> {
+        loop {
             match self.outbox.poll(max) {
-                Next::Due(count) => return count,
-                Next::End => return 0,
-                Next::At(due) => self.sleep_until(due),
-                Next::Credit(until) => self.await_credit(until),
+                Next::Due(count) => return Some(count),
+                Next::End => return Some(0),
+                Next::At(due) => self.sleep_until(due.min(limit)),
+                Next::Credit(until) => self.await_credit(until.min(limit)),
+            }
+            if limit < u64::MAX && Monotonic.now() >= limit {
+                return None;
             }
         }
     }

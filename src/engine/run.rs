@@ -172,7 +172,7 @@ impl Run {
         }
         let mut record = controller.finish(Monotonic.now(), usage);
         if let Some(end) = ending {
-            end.into_record(&mut record);
+            end.note_in(&mut record);
         }
         record
     }
@@ -244,6 +244,6 @@ impl Run {
 
 fn never_began(end: &Ending) -> Record {
     let mut record = Record::default();
-    end.into_record(&mut record);
+    end.note_in(&mut record);
     record
 }

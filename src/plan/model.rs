@@ -10,7 +10,9 @@ use crate::drivers::descriptor::{Order, Side};
 use crate::engine::task::WindowBy;
 use crate::scenario::brokers::Tls;
 use crate::scenario::units::Rate;
-use crate::scenario::workload::{Delivery, Durability, Load, Measure, Phases, Workload};
+use crate::scenario::workload::{
+    Delivery, Durability, Load, Measure, Phases, Transaction, Workload,
+};
 use crate::scenario::{Disturbed, FilledIn, Secret, Threshold};
 
 use super::missing::LeftOut;
@@ -72,6 +74,9 @@ pub struct PlannedBroker {
     pub max_rate: Option<Rate>,
     /// What was asked of it: the workload's guarantee, or its own.
     pub asked: Asked,
+    /// What its publishers send as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Transaction>,
     /// How connections are encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
@@ -183,6 +188,7 @@ impl Plan {
         Workload {
             delivery: broker.asked.delivery,
             durability: broker.asked.durability,
+            transaction: broker.transaction,
             ..self.workload.clone()
         }
     }

@@ -228,7 +228,7 @@ fn brokers(page: &mut Page, plan: &Plan) {
         );
         page.out.push_str(line.trim_end());
         page.out.push('\n');
-        details(page, broker, names + 4);
+        details(page, broker, names + 4, plan.workload.transaction.is_none());
     }
     if !plan.left_out.is_empty() {
         page.heading("left out");
@@ -248,7 +248,8 @@ fn given(broker: &PlannedBroker) -> String {
     )
 }
 
-fn details(page: &mut Page, broker: &PlannedBroker, indent: usize) {
+/// `filled_in`: the scenario says nothing of transactions.
+fn details(page: &mut Page, broker: &PlannedBroker, indent: usize, filled_in: bool) {
     let names = 9;
     let system = match broker.driver == broker.label {
         true => broker.title.clone(),
@@ -314,6 +315,15 @@ fn details(page: &mut Page, broker: &PlannedBroker, indent: usize) {
         .map(|(name, value)| format!("{name} = {}", as_written(value)))
         .collect();
     page.row(indent, "options", names, &options.join(" · "));
+    if let Some(transaction) = broker.transaction {
+        let limits = format!(
+            "{}, or those of {}",
+            counted(transaction.messages as usize, "message"),
+            duration::text(transaction.within)
+        );
+        let by_itself = if filled_in { " (default)" } else { "" };
+        page.row(indent, "as one", names, &format!("{limits}{by_itself}"));
+    }
     if let Some(rate) = broker.max_rate {
         page.row(indent, "max_rate", names, &rate.to_string());
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::drivers;
 use crate::drivers::descriptor::{Descriptor, PatternSpec, Side};
 use crate::engine::run::MOST_THREADS;
 use crate::engine::task::WindowBy;
 use crate::scenario::suggest::did_you_mean;
 use crate::scenario::threshold::Metric;
-use crate::scenario::workload::{Load, Pattern};
+use crate::scenario::workload::{Load, Pattern, Transaction};
 use crate::scenario::{BrokerEntry, Scenario};
 use crate::servers;
 use crate::terminal::diagnostic::Diagnostic;
@@ -74,6 +75,19 @@ fn unknown_driver(
     error.help("`mqbench drivers` lists them all; an entry of another name says its `driver: …`")
 }
 
+/// Refuses a driver whose client this build does not have.
+fn left_out(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &Descriptor,
+    errors: &mut Vec<Diagnostic>,
+) {
+    if let Some(why) = drivers::find(driver.name).and_then(|driver| driver.left_out()) {
+        let error = scenario.error(entry.driver_at, format!("{} cannot be run", entry.driver));
+        errors.push(error.help(why));
+    }
+}
+
 /// One broker with everything decided; `None` where something is wrong with it.
 fn broker(
     scenario: &Scenario,
@@ -83,6 +97,7 @@ fn broker(
     errors: &mut Vec<Diagnostic>,
 ) -> Option<PlannedBroker> {
     let before = errors.len();
+    left_out(scenario, entry, driver, errors);
     let options = options::resolve(scenario, entry, driver, errors);
     let offer = guarantee::choose(scenario, entry, driver, drivers);
     let offer = offer.map_err(|error| errors.push(*error)).ok();
@@ -90,6 +105,7 @@ fn broker(
     let connection = connection(scenario, entry, driver, offer.as_ref(), errors);
     security::check(scenario, entry, driver, errors);
     max_rate(scenario, entry, errors);
+    let transaction = transaction(scenario, entry, driver, offer.as_ref(), errors);
     threads(scenario, entry, driver, errors);
     if errors.len() > before {
         return None;
@@ -107,6 +123,7 @@ fn broker(
         how: pattern?.how.to_owned(),
         ranked: driver.ranked,
         max_rate: entry.max_rate,
+        transaction,
         asked: Asked {
             delivery: entry.asked(&scenario.workload).0,
             durability: entry.asked(&scenario.workload).1,
@@ -118,6 +135,45 @@ fn broker(
             token: entry.token.clone(),
         },
     })
+}
+
+/// What publishers send as one, where the offer does so; a scenario that asks for it of others is
+/// refused.
+fn transaction(
+    scenario: &Scenario,
+    entry: &BrokerEntry,
+    driver: &Descriptor,
+    offer: Option<&GivenOffer>,
+    errors: &mut Vec<Diagnostic>,
+) -> Option<Transaction> {
+    let asked = scenario.workload.transaction;
+    let offer = offer?;
+    if driver.transactions.contains(&offer.delivery) {
+        return Some(asked.unwrap_or_default());
+    }
+    if asked.is_some() {
+        let help = match driver.transactions {
+            [] => "remove `transaction`, or take this broker out".to_owned(),
+            with => {
+                let names: Vec<&str> = with.iter().map(|delivery| delivery.name()).collect();
+                let names = names.join(" or ");
+                format!("remove `transaction`, or ask for `delivery: {names}`")
+            }
+        };
+        errors.push(
+            scenario
+                .error(
+                    scenario.place("workload.transaction"),
+                    format!(
+                        "{} sends in no transactions with {}",
+                        entry.label,
+                        offer.delivery.name()
+                    ),
+                )
+                .help(help),
+        );
+    }
+    None
 }
 
 /// Refuses more publishers and consumers than there may be threads, where each needs one.

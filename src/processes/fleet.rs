@@ -226,6 +226,7 @@ fn source(found: &Found) -> String {
         Origin::Environment => "named in the environment",
         Origin::Path => "on the path",
         Origin::Cache => "in the cache",
+        Origin::Embedded => return "the one in mqbench itself".to_owned(),
         Origin::Container(contained) => {
             let engine = contained.engine.name();
             return format!("{} (container of {engine})", contained.image);

@@ -57,6 +57,7 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
                 every: 100,
                 within: Duration::from_millis(10),
             },
+            transaction: None,
         },
         phases: Phases {
             warmup: Duration::from_secs(5),
@@ -103,6 +104,7 @@ fn broker(label: &str) -> PlannedBroker {
         how: String::new(),
         ranked: true,
         max_rate: None,
+        transaction: None,
         asked: Asked {
             delivery: Delivery::AtLeastOnce,
             durability: Durability::Disk,

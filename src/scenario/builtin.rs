@@ -25,8 +25,12 @@ macro_rules! builtin {
 builtin!(
     "latency",
     "throughput",
+    "durability",
     "fan-out",
+    "large-messages",
     "many-connections",
+    "ten-thousand",
+    "documents",
     "loopback"
 );
 

@@ -160,8 +160,8 @@ fn settings_that_nothing_honours_yet_are_refused_by_name() {
     refused(&of("load: {sweep: [1k/s]}"), &["`load: {sweep: …}`"]);
     refused(&of("load: {search: x}"), &["`load: {search: …}`"]);
     refused(
-        &of("load: max, transaction: {messages: 5}"),
-        &["`transaction`"],
+        &of("load: max, transaction: {messages: 0}"),
+        &["`transaction.messages` must be at least 1"],
     );
     refused(
         "brokers: {nats: , b: {driver: nats, durability: disk}}\nworkload: {load: max}\n",

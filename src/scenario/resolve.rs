@@ -12,7 +12,7 @@ use super::units::duration::Time;
 use super::units::{Fraction, Size};
 use super::workload::{
     AckPolicy, Arrival, Delivery, Durability, Load, Measure, Message, Pattern, Payload, Phases,
-    WeightedSize, Workload,
+    Transaction, WeightedSize, Workload,
 };
 
 /// Something that cannot be resolved: the path it is about, what is wrong, and what to do.
@@ -144,6 +144,18 @@ fn workload(
             every: defaults.count(ack.every, "workload.ack.every", 100),
             within: defaults.time(ack.within, "workload.ack.within", Duration::from_millis(10)),
         },
+        transaction: document.transaction.as_ref().map(|given| {
+            let usual = Transaction::default();
+            let path = "workload.transaction";
+            Transaction {
+                messages: defaults.count(
+                    given.messages,
+                    &format!("{path}.messages"),
+                    usual.messages,
+                ),
+                within: defaults.time(given.within, &format!("{path}.within"), usual.within),
+            }
+        }),
     })
 }
 

@@ -49,12 +49,6 @@ const OF_SCENARIO: &[OfScenario] = &[
         |d| load(d).is_some_and(|l| l.search.is_some()),
         LOADS,
     ),
-    (
-        "workload.transaction",
-        "transaction",
-        |d| d.workload.transaction.is_some(),
-        "messages are sent one by one; `ack` says when consumers acknowledge",
-    ),
 ];
 
 const PATTERNS: &str = "patterns are queue, fan-out and backlog";

@@ -276,6 +276,10 @@ fn counts(scenario: &Scenario, findings: &mut Findings) {
         ("destinations", workload.destinations),
         ("in_flight", workload.in_flight),
         ("ack.every", workload.ack.every),
+        (
+            "transaction.messages",
+            workload.transaction.map_or(1, |t| t.messages),
+        ),
     ];
     for (key, _) in zero.iter().filter(|(_, count)| *count == 0) {
         findings.add(

@@ -195,6 +195,26 @@ pub struct AckPolicy {
     pub within: Duration,
 }
 
+/// How many messages a publisher sends as one: all of them arrive, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Transaction {
+    /// This many…
+    pub messages: u32,
+    /// …or those of this time, whichever is first.
+    #[serde(with = "super::units::duration")]
+    #[schemars(with = "String")]
+    pub within: Duration,
+}
+
+impl Default for Transaction {
+    fn default() -> Transaction {
+        Transaction {
+            messages: 100,
+            within: Duration::from_millis(10),
+        }
+    }
+}
+
 /// What every broker is asked to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Workload {
@@ -220,6 +240,9 @@ pub struct Workload {
     pub in_flight: u32,
     /// When consumers acknowledge.
     pub ack: AckPolicy,
+    /// What publishers send as one; `None` where each message is sent for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<Transaction>,
 }
 
 /// How long the measured part is.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container::Contained;
 use super::engine::Engine;
-use super::{About, Error, group::wait_until};
+use super::{About, Error, group::wait_until, named};
 
 /// What the scenario or `MQBENCH_<BROKER>_HOME` says instead of a place where only a container will do.
 pub const CONTAINER: &str = "container";
@@ -65,8 +65,24 @@ pub enum Origin {
     Path,
     /// `scripts/get` put it into the user's cache.
     Cache,
+    /// It is the one in this program.
+    Embedded,
     /// It is in an image that a container engine has.
     Container(Contained),
+}
+
+/// What a scenario writes instead of a path to have the implementation that is in this program.
+pub const EMBEDDED: &str = "embedded";
+
+impl Found {
+    /// The one in this program. By this path a process finds the program that it runs; those who start
+    /// servers run this one.
+    fn embedded() -> Found {
+        Found {
+            program: "/proc/self/exe".into(),
+            origin: Origin::Embedded,
+        }
+    }
 }
 
 /// Where to look, apart from the scenario.
@@ -121,6 +137,10 @@ pub fn find(
     places: &Places,
 ) -> Result<Found, Error> {
     let variable = home_variable(about);
+    let is_embedded = named(about.name).is_ok_and(|server| server.is_embedded());
+    if is_embedded && scenario == Some(Path::new(EMBEDDED)) {
+        return Ok(Found::embedded());
+    }
     if let Some((place, origin, what)) = named_place(about, scenario, places) {
         return match program_in(about, place) {
             Some(program) => Ok(Found { program, origin }),
@@ -131,7 +151,7 @@ pub fn find(
             }),
         };
     }
-    for program in about.programs {
+    for program in about.programs.iter().filter(|program| !is_jar(program)) {
         let mut candidates = places.path.iter().map(|folder| folder.join(program));
         if let Some(program) = candidates.find(|candidate| runs(candidate)) {
             let origin = Origin::Path;
@@ -146,10 +166,13 @@ pub fn find(
         let origin = Origin::Cache;
         return Ok(Found { program, origin });
     }
-    let mut looked = vec![
-        variable,
-        format!("{} on the path", about.programs.join(" or ")),
-    ];
+    if is_embedded {
+        return Ok(Found::embedded());
+    }
+    let mut looked = vec![variable];
+    if !about.programs.iter().all(|program| is_jar(program)) {
+        looked.push(format!("{} on the path", about.programs.join(" or ")));
+    }
     if let Some(cached) = cached {
         looked.push(format!("the copy in the cache ({})", cached.display()));
     }
@@ -254,16 +277,59 @@ pub fn lacks_image(
     lack.engine.image(image).is_none().then_some(lack)
 }
 
-/// The program at `place`: itself, or in that folder or its `bin`.
+/// The program at `place`: itself, or in that folder or its `bin`; of a server that is a folder of jars
+/// its own jar, in that folder or its `lib` or `libs`.
 fn program_in(about: &About, place: &Path) -> Option<PathBuf> {
-    if runs(place) {
+    let (jars, programs): (Vec<&str>, Vec<&str>) =
+        about.programs.iter().partition(|name| is_jar(name));
+    if !programs.is_empty() && runs(place) {
         return Some(place.to_owned());
     }
-    about
-        .programs
+    programs
         .iter()
         .flat_map(|program| [place.join(program), place.join("bin").join(program)])
         .find(|candidate| runs(candidate))
+        .or_else(|| {
+            let folders = [place.to_owned(), place.join("libs"), place.join("lib")];
+            let found = |folder: &PathBuf| jars.iter().find_map(|jar| jar_in(folder, jar));
+            folders.iter().find_map(found)
+        })
+}
+
+/// Whether a name of a program is that of a jar: `pulsar-broker-*.jar`, the star for its version.
+fn is_jar(program: &str) -> bool {
+    program.ends_with(".jar")
+}
+
+/// The jar with this name, whatever its version; archives put the name of its group before it.
+fn jar_in(folder: &Path, jar: &str) -> Option<PathBuf> {
+    let entries = folder.read_dir().ok()?;
+    let mut files = entries.flatten().map(|entry| entry.path());
+    files.find(|file| jar_version(file, jar).is_some())
+}
+
+/// The version of a jar, if it is the one that `jar` means.
+pub fn jar_version(file: &Path, jar: &str) -> Option<String> {
+    let (name, end) = jar.split_once('*')?;
+    let file = file.file_name()?.to_str()?.strip_suffix(end)?;
+    let version = &file[file.rfind(name)? + name.len()..];
+    let is_version = version.starts_with(|c: char| c.is_ascii_digit());
+    is_version.then(|| version.to_owned())
+}
+
+/// What runs jars: the one of `JAVA_HOME`, or the first on the path.
+pub fn java() -> io::Result<PathBuf> {
+    let of_home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    of_home
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join("java"))
+        .find(|candidate| runs(candidate))
+        .ok_or_else(|| {
+            let why = "there is no java in JAVA_HOME or on the path";
+            io::Error::new(io::ErrorKind::NotFound, why)
+        })
 }
 
 /// Whether this is a file that can be executed.
@@ -312,7 +378,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::servers::named;
 
     fn about() -> &'static About {
         named("nats").unwrap().about()
@@ -457,10 +522,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_this_program_is_taken_last_or_by_name() {
+        let about = named("mosquitto").unwrap().about();
+        let nowhere = Places::default();
+        assert_eq!(find(about, None, &nowhere).unwrap(), Found::embedded());
+        let (path, program) = installed("mosquitto");
+        let places = Places {
+            path: vec![path.path().into()],
+            ..Places::default()
+        };
+        assert_eq!(find(about, None, &places).unwrap().program, program);
+        let by_name = find(about, Some(Path::new(EMBEDDED)), &places).unwrap();
+        assert_eq!(by_name, Found::embedded());
+    }
+
+    #[test]
     fn a_file_that_cannot_be_executed_is_not_a_program() {
         let (folder, program) = installed("nats-server");
         fs::set_permissions(&program, fs::Permissions::from_mode(0o644)).unwrap();
         assert_eq!(program_in(about(), folder.path()), None);
+    }
+
+    #[test]
+    fn a_jar_is_found_by_its_name_whatever_its_version_and_not_taken_for_a_longer_name() {
+        let jar = "pulsar-broker-*.jar";
+        let version = |file: &str| jar_version(Path::new(file), jar);
+        assert_eq!(version("/x/pulsar-broker-4.2.4.jar").unwrap(), "4.2.4");
+        let archived = "/x/org.apache.pulsar-pulsar-broker-4.2.4.jar";
+        assert_eq!(version(archived).unwrap(), "4.2.4");
+        assert_eq!(version("/x/pulsar-broker-common-4.2.4.jar"), None);
+        assert_eq!(version("/x/pulsar-broker-4.2.4.pom"), None);
+
+        let folder = tempfile::tempdir().unwrap();
+        let libs = folder.path().join("libs");
+        fs::create_dir(&libs).unwrap();
+        assert_eq!(jar_in(&libs, jar), None);
+        let file = libs.join("pulsar-broker-4.2.4.jar");
+        fs::write(&file, "").unwrap();
+        assert_eq!(jar_in(&libs, jar), Some(file));
     }
 
     #[test]

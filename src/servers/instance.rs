@@ -213,7 +213,8 @@ impl Instance {
         let layout = self.server.configure(&self.record.found, &self.record.site);
         for (file, text) in &layout.files {
             let path = self.record.site.folder.join(file);
-            let written = fs::write(&path, text);
+            let parent = path.parent().map_or(Ok(()), fs::create_dir_all);
+            let written = parent.and_then(|()| fs::write(&path, text));
             written.map_err(|source| self.unprepared(&path.display().to_string(), source))?;
         }
         for step in &layout.steps {

@@ -11,11 +11,16 @@ mod fetch;
 pub mod find;
 pub mod group;
 mod instance;
+mod kafka;
 mod layout;
+mod mosquitto;
 mod nats;
+#[cfg(feature = "pulsar")]
+mod pulsar;
 mod rabbitmq;
 mod record;
 mod redis;
+pub mod rumqttd;
 mod socket;
 
 use std::collections::BTreeMap;
@@ -33,7 +38,15 @@ pub use layout::{Keeper, Launch, Layout, Site};
 pub use record::{Record, Running, remove_folder};
 
 /// Every server that can be managed.
-pub static REGISTRY: &[&dyn Server] = &[&nats::Nats, &rabbitmq::RabbitMq, &redis::Redis];
+pub static REGISTRY: &[&dyn Server] = &[
+    &kafka::Kafka,
+    &mosquitto::Mosquitto,
+    &nats::Nats,
+    #[cfg(feature = "pulsar")]
+    &pulsar::Pulsar,
+    &rabbitmq::RabbitMq,
+    &redis::Redis,
+];
 
 /// Settings by name, in the words of the server. Two instances with the same are interchangeable.
 pub type Config = BTreeMap<String, String>;
@@ -79,6 +92,11 @@ pub trait Server: Sync {
 
     /// Why it ended, in one line, if its log says so.
     fn reason(&self, log: &str) -> Option<String>;
+
+    /// Whether this program has an implementation in it, for where none is installed.
+    fn is_embedded(&self) -> bool {
+        false
+    }
 }
 
 /// What is known of a server without looking.

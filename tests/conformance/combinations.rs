@@ -6,12 +6,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use mqbench::drivers::REGISTRY;
 use mqbench::drivers::descriptor::{Descriptor, Offer, PatternSpec};
-use mqbench::drivers::descriptors;
 use mqbench::engine::task::Task;
 use mqbench::scenario::workload::{Load, Measure, Pattern};
 
 use crate::brokers::{Broker, own, shared};
+use crate::harness::server::skipped;
 use crate::harness::{give, task};
 
 /// How many trials of one check run at a time: most of their time they wait.
@@ -77,9 +78,17 @@ impl Combination {
 /// All of them, or those of the driver that `MQBENCH_TEST_DRIVER` names.
 pub fn all() -> impl Iterator<Item = Combination> {
     let only = std::env::var("MQBENCH_TEST_DRIVER").ok();
-    let wanted = descriptors().filter(move |driver| {
+    let wanted = REGISTRY.iter().filter_map(move |driver| {
+        let (driver, left_out) = (driver.descriptor(), driver.left_out());
         let only = only.as_deref();
-        only.is_none_or(|only| only == driver.name)
+        if only.is_some_and(|only| only != driver.name) {
+            return None;
+        }
+        if left_out.is_some() {
+            skipped(&format!("an mqbench with the client of {}", driver.title));
+            return None;
+        }
+        Some(driver)
     });
     wanted.flat_map(|driver| {
         let offers = driver.offers.iter();

@@ -1,6 +1,6 @@
 //! What only a server itself can be asked, one entry for each: the rest of the suite names none.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,6 +20,36 @@ pub struct Known {
 
 static KNOWN: &[Known] = &[
     Known {
+        server: "kafka",
+        limit: ("message.max.bytes", "4096", 8_192),
+        names: |instance, text| {
+            let mut wire = Wire::to(instance.record().site.port())?;
+            // Metadata, version 8, of all topics; then groups, version 0. The names in the answers are
+            // plain text.
+            let mut found = Vec::new();
+            let requests: [&[u8]; 2] = [
+                b"\0\0\0\x18\0\x03\0\x08\0\0\0\x01\0\x07mqbench\xff\xff\xff\xff\0\0\0",
+                b"\0\0\0\x11\0\x10\0\0\0\0\0\x02\0\x07mqbench",
+            ];
+            for request in requests {
+                wire.out.write_all(request)?;
+                let mut length = [0; 4];
+                wire.lines.read_exact(&mut length)?;
+                let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+                wire.lines.read_exact(&mut answer)?;
+                let answer = String::from_utf8_lossy(&answer);
+                let names = answer.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+                found.extend(names.filter(|n| n.contains(text)).map(str::to_owned));
+            }
+            Ok(found)
+        },
+    },
+    Known {
+        server: "mosquitto",
+        limit: ("max_packet_size", "4096", 8_192),
+        names: sessions_and_retained,
+    },
+    Known {
         server: "nats",
         limit: ("max_payload", "4096", 8_192),
         // Without JetStream it keeps nothing but subscriptions, which end with their connections.
@@ -36,6 +66,30 @@ static KNOWN: &[Known] = &[
             }
             let names = answer.split('"').filter(|word| word.contains(text));
             Ok(names.map(str::to_owned).collect())
+        },
+    },
+    Known {
+        server: "pulsar",
+        limit: ("maxMessageSize", "1048576", 2 << 20),
+        names: |instance, text| {
+            let mut names = Vec::new();
+            for list in [
+                "persistent/public/default",
+                "persistent/public/default/partitioned",
+                "non-persistent/public/default",
+            ] {
+                // Its REST API is at the second port; each answer ends with its connection.
+                let mut wire = Wire::to(instance.record().site.ports[1])?;
+                wire.say(&format!("GET /admin/v2/{list} HTTP/1.0\r\n\r\n"))?;
+                let mut answer = String::new();
+                wire.lines.read_to_string(&mut answer)?;
+                if !answer.contains(" 200 ") {
+                    return Err(io::Error::other(answer));
+                }
+                let topics = answer.split('"').filter(|word| word.contains(text));
+                names.extend(topics.map(str::to_owned));
+            }
+            Ok(names)
         },
     },
     Known {
@@ -130,6 +184,63 @@ fn rabbitmq_names(instance: &Instance, text: &str) -> io::Result<Vec<String>> {
             String::from_utf8(bytes?).ok()
         });
         found.extend(names.filter(|name| name.contains(text)));
+    }
+    Ok(found)
+}
+
+/// What an MQTT server remembers of a run: it tells the owner of a session whether there is one, and
+/// sends what it retains to whoever subscribes.
+fn sessions_and_retained(instance: &Instance, text: &str) -> io::Result<Vec<String>> {
+    let server = ("127.0.0.1", instance.record().site.port());
+    // The CONNECT of version 3.1.1, and the second byte of its answer: whether there is a session.
+    let connect = |id: &str, clean: bool| -> io::Result<(TcpStream, bool)> {
+        let mut stream = TcpStream::connect(server)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut packet = vec![0x10, 12 + id.len() as u8];
+        packet.extend(b"\x00\x04MQTT\x04");
+        packet.extend([u8::from(clean) << 1, 0, 60, 0, id.len() as u8]);
+        packet.extend(id.bytes());
+        stream.write_all(&packet)?;
+        let mut answer = [0; 4];
+        stream.read_exact(&mut answer)?;
+        if answer[0] != 0x20 || answer[3] != 0 {
+            return Err(io::Error::other(format!("{id} is refused: {answer:?}")));
+        }
+        Ok((stream, answer[2] & 1 == 1))
+    };
+    let mut found = Vec::new();
+    // Of the suite each run is one trial, which its id ends with.
+    let trial = text.trim_end_matches('-').rsplit('x').next();
+    let trial = trial.unwrap_or_default();
+    for (group, consumer) in (0..3).flat_map(|group| (0..4).map(move |it| (group, it))) {
+        let id = format!("{text}{trial}-group-{group}-consumer-{consumer}");
+        if connect(&id, false)?.1 {
+            found.push(format!("the session {id}"));
+        }
+        // Asking has made one.
+        connect(&id, true)?;
+    }
+    // Two of the same name would drive each other out.
+    let (mut stream, _) = connect(&format!("{text}leftovers"), true)?;
+    // SUBSCRIBE to the topics of this run alone, as others run at the same time; then a question whose
+    // answer comes after all that is retained.
+    let topics = (0..5).map(|number| format!("{text}{trial}-{number}"));
+    let filter = |topic: String| [&[0, topic.len() as u8], topic.as_bytes(), &[0]].concat();
+    let filters: Vec<u8> = topics.flat_map(filter).collect();
+    let length = filters.len() + 2;
+    // A length above 127 takes two bytes, the lower figures first.
+    let packet = [0x82, length as u8 | 0x80, (length >> 7) as u8, 0, 1];
+    stream.write_all(&[&packet, &filters[..], &[0xc0, 0]].concat())?;
+    let mut said = Vec::new();
+    let mut part = [0; 4096];
+    while !said.ends_with(b"\xd0\x00") {
+        match stream.read(&mut part)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            length => said.extend(&part[..length]),
+        }
+    }
+    if String::from_utf8_lossy(&said).contains(text) {
+        found.push(format!("something retained on a topic of {text}{trial}"));
     }
     Ok(found)
 }

@@ -97,7 +97,10 @@ fn ports_are_open_on_the_loopback_interface_only_and_files_belong_to_the_user() 
     for container in &containers {
         let question =
             "--format={{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}";
-        assert_eq!(engine.ask(&["inspect", question, container]), "127.0.0.1");
+        let addresses = engine.ask(&["inspect", question, container]);
+        let mut addresses = addresses.split_whitespace().peekable();
+        assert!(addresses.peek().is_some(), "{container} has no port");
+        addresses.for_each(|address| assert_eq!(address, "127.0.0.1", "{container}"));
         let user = engine.ask(&["inspect", "--format={{.Config.User}}", container]);
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
         assert_eq!(user, format!("{uid}:{gid}"));

@@ -70,6 +70,7 @@ pub fn task(driver: &str, url: Option<String>) -> Task {
                 every: 100,
                 within: Duration::from_millis(10),
             },
+            transaction: None,
         },
         phases: Phases {
             warmup: Duration::ZERO,

@@ -5,17 +5,19 @@
 use std::path::PathBuf;
 
 use mqbench::servers::find::find;
-use mqbench::servers::{Places, named};
+use mqbench::servers::{Origin, Places, named};
 
 /// The program of a server; where there is none, says so.
 #[track_caller]
 pub fn program_of(server: &str) -> Option<PathBuf> {
     let about = named(server).expect("a known server").about();
-    let Ok(found) = find(about, None, &Places::of(about)) else {
+    // What is in the program itself is there always, and is another server.
+    let found = find(about, None, &Places::of(about));
+    let installed = found.ok().filter(|it| it.origin != Origin::Embedded);
+    if installed.is_none() {
         skipped(about.title);
-        return None;
-    };
-    Some(found.program)
+    }
+    installed.map(|it| it.program)
 }
 
 /// Whether this server is there; where it is not, says so.

@@ -35,7 +35,11 @@ fn every_server_starts_answers_and_leaves_nothing_when_stopped() {
             "{}",
             record.version
         );
-        assert!(record.pids().len() >= record.processes.len());
+        // One of several may have helpers of its own; one by itself is all there is.
+        match record.processes.len() {
+            1 => assert_eq!(record.pids().len(), 1, "{}", about.name),
+            several => assert!(record.pids().len() >= several, "{}", about.name),
+        }
         instance.stop().unwrap();
         assert!(record.pids().is_empty() && !record.site.folder.exists() && !accepts(&record));
     }

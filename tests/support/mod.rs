@@ -57,6 +57,7 @@ pub fn task() -> Task {
                 every: 100,
                 within: Duration::from_millis(10),
             },
+            transaction: None,
         },
         phases: Phases {
             warmup: Duration::from_secs(1),

@@ -1,0 +1,158 @@
+//! What publishers and consumers of Pulsar share: a client of their own, and its errors in the user's
+//! words.
+
+use pulsar::authentication::basic::BasicAuthentication;
+use pulsar::error::{
+    AuthenticationError, ConnectionError, ConsumerError, ProducerError, ServiceDiscoveryError,
+};
+use pulsar::{
+    Authentication, ConnectionRetryOptions, Error, OperationRetryOptions, Pulsar, TokioExecutor,
+};
+use std::time::Duration;
+use tokio::time::timeout;
+
+use tokio::runtime::Handle;
+
+use super::DriverError;
+use super::pulsar_session::Trial;
+use super::pulsar_socket::{Login, plain, words};
+use super::target::{CONNECT_TIMEOUT, GONE_AFTER};
+
+pub type Client = Pulsar<TokioExecutor>;
+
+/// Connects; each publisher and each consumer by itself.
+pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
+    let doing = || format!("connect to {}", trial.address.shown);
+    let queue = trial.task.count("max_pending").unwrap_or(1_000);
+    let mut builder = Pulsar::builder(trial.broker.broker_url(), TokioExecutor)
+        .with_outbound_channel_size(queue as usize)
+        .with_connection_retry_options(ConnectionRetryOptions {
+            // A server that is gone is asked for some seconds, then given up.
+            min_backoff: Duration::from_millis(20),
+            max_backoff: Duration::from_millis(300),
+            max_retries: 12,
+            connection_timeout: CONNECT_TIMEOUT,
+            ..ConnectionRetryOptions::default()
+        })
+        .with_operation_retry_options(OperationRetryOptions {
+            operation_timeout: GONE_AFTER,
+            retry_delay: Duration::from_millis(200),
+            max_retries: Some(10),
+        });
+    builder = match &trial.login {
+        Login::Nobody => builder,
+        Login::Basic { user, password } => {
+            builder.with_auth_provider(BasicAuthentication::new(user, password))
+        }
+        Login::Token(token) => builder.with_auth(Authentication {
+            name: "token".to_owned(),
+            data: token.clone().into_bytes(),
+        }),
+    };
+    match timeout(CONNECT_TIMEOUT, builder.build()).await {
+        Ok(connected) => connected.map_err(|error| failed(doing(), &error)),
+        Err(_) => Err(DriverError {
+            doing: doing(),
+            cause: "no answer came in time".to_owned(),
+        }),
+    }
+}
+
+/// Things of the library that say farewell to the broker when they are dropped, in a task: so they must
+/// be dropped within the runtime, wherever their owner is.
+pub struct Inside<T> {
+    what: Vec<T>,
+    runtime: Handle,
+}
+
+impl<T> Inside<T> {
+    /// To be called within the runtime.
+    pub fn new(what: Vec<T>) -> Inside<T> {
+        let runtime = Handle::current();
+        Inside { what, runtime }
+    }
+
+    /// What there is.
+    pub fn all(&mut self) -> &mut [T] {
+        &mut self.what
+    }
+}
+
+impl<T> Drop for Inside<T> {
+    fn drop(&mut self) {
+        let _inside = self.runtime.enter();
+        self.what.clear();
+    }
+}
+
+/// An error of the library with what was attempted.
+pub fn failed(doing: String, error: &Error) -> DriverError {
+    DriverError {
+        doing,
+        cause: reason(error),
+    }
+}
+
+/// What an error of the library means.
+pub fn reason(error: &Error) -> String {
+    match error {
+        Error::Connection(error) => connection(error),
+        Error::Consumer(ConsumerError::Connection(error)) => connection(error),
+        Error::Consumer(ConsumerError::Io(error)) => {
+            format!("a message could not be decompressed: {}", words(error))
+        }
+        Error::Consumer(ConsumerError::Closed) => "the consumer was closed".to_owned(),
+        Error::Consumer(error) => plain(&error.to_string()),
+        Error::Producer(error) => producer(error),
+        Error::ServiceDiscovery(error) => discovery(error),
+        Error::Authentication(error) => authentication(error),
+        Error::Custom(text) => plain(text),
+        Error::Executor => "the runtime is shutting down".to_owned(),
+    }
+}
+
+fn producer(error: &ProducerError) -> String {
+    match error {
+        ProducerError::Connection(error) => connection(error),
+        ProducerError::Io(error) => format!("it could not be compressed: {}", words(error)),
+        ProducerError::Custom(text) => plain(text),
+        ProducerError::Batch(error) => reason(error),
+        ProducerError::Fenced => "another producer took the topic for itself".to_owned(),
+        ProducerError::Closed => "the producer was closed".to_owned(),
+        ProducerError::PartialSend(_) => "not all could be sent".to_owned(),
+    }
+}
+
+fn discovery(error: &ServiceDiscoveryError) -> String {
+    match error {
+        ServiceDiscoveryError::Connection(error) => connection(error),
+        ServiceDiscoveryError::Query(_, Some(text)) => plain(text),
+        ServiceDiscoveryError::NotFound => {
+            "the server names no address of the kind that was used".to_owned()
+        }
+        other => plain(&other.to_string()),
+    }
+}
+
+fn authentication(error: &AuthenticationError) -> String {
+    format!("the login failed: {}", plain(&error.to_string()))
+}
+
+fn connection(error: &ConnectionError) -> String {
+    let seconds = GONE_AFTER.as_secs();
+    match error {
+        ConnectionError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
+            format!("no answer came within {seconds} s")
+        }
+        ConnectionError::Io(error) => words(error),
+        ConnectionError::Disconnected | ConnectionError::Canceled | ConnectionError::Shutdown => {
+            "the connection was lost".to_owned()
+        }
+        ConnectionError::SlowDown => "the client's queue is full".to_owned(),
+        ConnectionError::PulsarError(_, Some(text)) if !text.is_empty() => plain(text),
+        ConnectionError::PulsarError(..) => "the server refused it and gave no reason".to_owned(),
+        ConnectionError::Authentication(error) => authentication(error),
+        ConnectionError::NotFound => "the address was not found".to_owned(),
+        other => plain(&other.to_string()),
+    }
+}

@@ -1,0 +1,347 @@
+//! Pulsar: broker, bookie and metadata in one process of Java, as `pulsar standalone` starts them.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::find::{jar_version, java};
+use super::{About, Found, Launch, Layout, Server, Setting, Site, Takes, socket};
+
+/// See the module.
+pub struct Pulsar;
+
+const JAR: &str = "pulsar-broker-*.jar";
+/// The last line of a start: the port opens before topics can be made.
+const READY: &str = "Created namespace pulsar/system";
+
+const fn text(key: &'static str, default: Option<&'static str>) -> Setting {
+    let takes = Takes::Text;
+    Setting {
+        key,
+        takes,
+        default,
+    }
+}
+
+const fn flag(key: &'static str, default: Option<&'static str>) -> Setting {
+    Setting {
+        key,
+        takes: Takes::Choice(&["true", "false"]),
+        default,
+    }
+}
+
+static ABOUT: About = About {
+    name: "pulsar",
+    title: "Pulsar",
+    version: "4.2.4",
+    programs: &[JAR],
+    image: None,
+    url: "pulsar://host:6650",
+    ports: 2,
+    // Seconds on an idle machine; half a minute where others keep its cores busy.
+    start_within: Duration::from_secs(90),
+    stop_within: Duration::from_secs(10),
+    settings: &[
+        // Whether the journal is synced to the device before a message is acknowledged.
+        flag("journalSyncData", Some("false")),
+        // Off as the server has it: entries wait for others, up to journalMaxGroupWaitMSec.
+        flag("journalFlushWhenQueueEmpty", Some("false")),
+        text("journalMaxGroupWaitMSec", Some("1")),
+        flag("brokerDeduplicationEnabled", Some("false")),
+        text("maxMessageSize", None),
+        // From a non-persistent topic it drops what the buffer of a consumer's connection does not hold,
+        // and what goes beyond so many messages of a publisher's: both as large as windows may be.
+        text("pulsarChannelWriteBufferHighWaterMark", Some("16777216")),
+        text(
+            "maxConcurrentNonPersistentMessagePerConnection",
+            Some("100000"),
+        ),
+        text("numIOThreads", None),
+        text("managedLedgerCacheSizeMB", Some("64")),
+        text("maxMessagePublishBufferSizeInMB", Some("64")),
+        // Options of Java, in its own words.
+        text("Xmx", Some("512m")),
+        text("MaxDirectMemorySize", Some("512m")),
+    ],
+};
+
+/// Those that are not lines of its file.
+const NOT_IN_FILE: &[&str] = &[
+    "Xmx",
+    "MaxDirectMemorySize",
+    "tls_cert",
+    "tls_key",
+    "tls_ca",
+];
+
+/// What is the same for every instance. With the server's own caches a small direct memory runs out:
+/// the bookie dies then, the broker stays, and sends hang. Topics stay until they are deleted.
+const FIXED: &str = "\
+clusterName=standalone
+bindAddress=127.0.0.1
+advertisedAddress=127.0.0.1
+numHttpServerThreads=8
+managedLedgerDefaultEnsembleSize=1
+managedLedgerDefaultWriteQuorum=1
+managedLedgerDefaultAckQuorum=1
+managedLedgerCacheEvictionIntervalMs=100
+loadManagerClassName=org.apache.pulsar.broker.loadbalance.NoopLoadManager
+loadBalancerEnabled=false
+systemTopicEnabled=false
+topicLevelPoliciesEnabled=false
+webSocketServiceEnabled=false
+brokerDeleteInactiveTopicsEnabled=false
+brokerShutdownTimeoutMs=1000
+ledgerStorageClass=org.apache.bookkeeper.bookie.storage.ldb.DbLedgerStorage
+listeningInterface=lo
+allowLoopback=true
+diskUsageThreshold=0.99
+diskUsageWarnThreshold=0.99
+gcWaitTime=300000
+flushInterval=60000
+dbStorage_writeCacheMaxSizeMb=32
+dbStorage_readAheadCacheMaxSizeMb=16
+dbStorage_rocksDB_blockCacheSize=16777216
+";
+
+/// Warnings, and what tells that it is ready.
+const LOGGING: &str = "\
+status=error
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1} %m%n
+rootLogger.level=warn
+rootLogger.appenderRef.console.ref=console
+logger.namespaces.name=org.apache.pulsar.broker.admin.impl.NamespacesBase
+logger.namespaces.level=info
+";
+
+/// Packages of Java that its libraries reach into.
+const OPENED: &[&str] = &[
+    "java.base/java.io",
+    "java.base/java.nio",
+    "java.base/java.util.zip",
+    "java.base/jdk.internal.misc",
+    "java.base/jdk.internal.platform",
+    "java.base/sun.net",
+    "java.management/sun.management",
+];
+
+impl Server for Pulsar {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+
+    fn version(&self, found: &Found) -> io::Result<String> {
+        java()?;
+        jar_version(&found.program, JAR)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its name has no version"))
+    }
+
+    fn configure(&self, found: &Found, site: &Site) -> Layout {
+        let file = site.folder.join("standalone.conf");
+        let logging = site.folder.join("log4j2.properties");
+        Layout {
+            steps: Vec::new(),
+            processes: vec![Launch {
+                name: ABOUT.name.to_owned(),
+                // Where there is no Java it is not started: `version` has said so.
+                program: java().unwrap_or_else(|_| "java".into()),
+                args: arguments(found, site, &file, &logging),
+                env: Vec::new(),
+            }],
+            files: vec![(file, configuration(site)), (logging, LOGGING.to_owned())],
+        }
+    }
+
+    fn answers(&self, site: &Site) -> io::Result<()> {
+        let log = fs::read_to_string(site.log(ABOUT.name))?;
+        if !log.contains(READY) {
+            return Err(io::Error::other("it is still starting"));
+        }
+        greet(site.port())
+    }
+
+    fn url(&self, site: &Site) -> String {
+        // Clients of the protocol know nothing of the port of the administration.
+        format!(
+            "pulsar://127.0.0.1:{}?admin={}",
+            site.port(),
+            admin_port(site)
+        )
+    }
+
+    fn reason(&self, log: &str) -> Option<String> {
+        let mut lines = log.lines().rev();
+        let cause = lines.find_map(|line| {
+            let (_, words) = line.strip_prefix("Caused by: ")?.split_once(": ")?;
+            Some(words.to_owned())
+        });
+        // A start ends with the stack of what went wrong; the innermost cause comes last.
+        cause.or_else(|| {
+            let (_, words) = log.lines().rev().find_map(|l| l.split_once(" ERROR "))?;
+            let (_, words) = words.split_once(' ')?;
+            Some(words.to_owned())
+        })
+    }
+}
+
+fn admin_port(site: &Site) -> u16 {
+    site.ports[1]
+}
+
+fn configuration(site: &Site) -> String {
+    let mut text = FIXED.to_owned();
+    let mut line = |key: &str, value: &str| {
+        // Writing into memory cannot fail.
+        let _ = writeln!(text, "{key}={}", value.replace('\\', "\\\\"));
+    };
+    line("brokerServicePort", &site.port().to_string());
+    line("webServicePort", &admin_port(site).to_string());
+    let own = |(key, _): &(&String, &String)| !NOT_IN_FILE.contains(&key.as_str());
+    for (key, value) in site.config.iter().filter(own) {
+        line(key, value);
+    }
+    // The bookie has a limit of its own on what a frame may hold.
+    let largest = site.config.get("maxMessageSize");
+    let largest = largest.and_then(|size| size.parse::<u64>().ok());
+    let frame = largest.unwrap_or(5 << 20).max(5 << 20) + (10 << 10);
+    line("nettyMaxFrameSizeBytes", &frame.to_string());
+    text
+}
+
+fn arguments(found: &Found, site: &Site, file: &Path, logging: &Path) -> Vec<OsString> {
+    let jars = found.program.parent().unwrap_or(Path::new(".")).join("*");
+    let own = |key: &str| site.config.get(key).map_or("512m", String::as_str);
+    let path = |prefix: &str, path: &Path| {
+        let mut argument = OsString::from(prefix);
+        argument.push(path);
+        argument
+    };
+    let mut args: Vec<OsString> = vec!["-cp".into(), jars.into()];
+    // The classes of a run before, made by `scripts/get`: it starts in half the time. One that does not
+    // fit is passed over by Java.
+    let archive = found
+        .program
+        .ancestors()
+        .nth(2)
+        .map(|f| f.join("pulsar.jsa"));
+    if let Some(archive) = archive.filter(|archive| archive.is_file()) {
+        args.push(path("-XX:SharedArchiveFile=", &archive));
+        args.extend(["-Xlog:cds=off".into(), "-Xlog:cds+dynamic=off".into()]);
+    }
+    args.extend([
+        format!("-Xms{}", own("Xmx")).into(),
+        format!("-Xmx{}", own("Xmx")).into(),
+        format!("-XX:MaxDirectMemorySize={}", own("MaxDirectMemorySize")).into(),
+        // Without memory it would linger: a server that is gone is noticed.
+        "-XX:+ExitOnOutOfMemoryError".into(),
+        // Otherwise it leaves a file outside its folder when it is killed; native libraries likewise.
+        "-XX:-UsePerfData".into(),
+        path("-Djava.io.tmpdir=", &site.data()),
+        path("-Dlog4j2.configurationFile=", logging),
+        "-Dlog4j.shutdownHookEnabled=false".into(),
+        "-Dlog4j2.is.webapp=false".into(),
+        "-Dio.netty.tryReflectionSetAccessible=true".into(),
+        "-Dio.netty.leakDetectionLevel=disabled".into(),
+        "-Djava.net.preferIPv4Stack=true".into(),
+    ]);
+    for package in OPENED {
+        args.extend([
+            "--add-opens".into(),
+            format!("{package}=ALL-UNNAMED").into(),
+        ]);
+    }
+    args.push("org.apache.pulsar.PulsarStandaloneStarter".into());
+    args.extend(["--config".into(), file.into()]);
+    // Neither functions nor the storage of their state.
+    args.extend(["-nfw".into(), "-nss".into()]);
+    args.extend(["--metadata-dir".into(), site.data().join("metadata").into()]);
+    let bookkeeper = site.data().join("bookkeeper");
+    args.extend(["--bookkeeper-dir".into(), bookkeeper.into()]);
+    args.extend(["-a".into(), "127.0.0.1".into()]);
+    args
+}
+
+/// Asks for a connection over its own protocol. Who may not have one is told so, which is an answer too.
+fn greet(port: u16) -> io::Result<()> {
+    // Lengths of frame and command; type CONNECT; client_version, protocol_version.
+    const CONNECT: &[u8] = b"\0\0\0\x13\0\0\0\x0f\x08\x02\x12\x0b\x0a\x07mqbench\x20\x13";
+    const CONNECTED: u8 = 3;
+    const ERROR: u8 = 14;
+    let mut connection = socket::connect(port)?;
+    connection.get_mut().write_all(CONNECT)?;
+    let mut answer = [0; 10];
+    connection.read_exact(&mut answer)?;
+    match answer[8..] {
+        [0x08, CONNECTED | ERROR] => Ok(()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it speaks another protocol",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::servers::Origin;
+
+    fn laid_out(config: &[(&str, &str)]) -> Layout {
+        let config = config.iter().map(|(k, v)| (k.to_string(), v.to_string()));
+        let site = Site {
+            folder: "/tmp/x".into(),
+            ports: vec![7001, 7002],
+            config: ABOUT.effective(&config.collect()).unwrap(),
+        };
+        let found = Found {
+            program: "/lib/pulsar/pulsar-broker-4.2.4.jar".into(),
+            origin: Origin::Cache,
+        };
+        Pulsar.configure(&found, &site)
+    }
+
+    #[track_caller]
+    fn has(layout: &Layout, line: &str) {
+        let text = &layout.files[0].1;
+        assert!(text.lines().any(|l| l == line), "no {line} in\n{text}");
+    }
+
+    #[test]
+    fn settings_become_lines_of_its_file_or_arguments() {
+        let layout = laid_out(&[
+            ("journalSyncData", "true"),
+            ("maxMessageSize", "10485760"),
+            ("Xmx", "1g"),
+        ]);
+        has(&layout, "brokerServicePort=7001");
+        has(&layout, "webServicePort=7002");
+        has(&layout, "journalSyncData=true");
+        has(&layout, "journalFlushWhenQueueEmpty=false");
+        has(&layout, "nettyMaxFrameSizeBytes=10496000");
+        assert!(!layout.files[0].1.contains("Xmx"));
+        let args = &layout.processes[0].args;
+        let argument = |wanted: &str| args.iter().any(|argument| *argument == *wanted);
+        assert!(argument("-Xmx1g") && argument("/lib/pulsar/*"));
+        assert!(argument("-Djava.io.tmpdir=/tmp/x/data"));
+    }
+
+    #[test]
+    fn the_reason_is_the_innermost_cause_or_the_last_error() {
+        let log = "11:01:03.550 ERROR PulsarService Failed to start Pulsar service: x\n\
+                   java.io.IOException: Failed to start\n\tat org.example.A(A.java:1)\n\
+                   Caused by: java.net.BindException: Address already in use\n\tat b\n";
+        assert_eq!(Pulsar.reason(log).unwrap(), "Address already in use");
+        let log = "11:01:04.171 ERROR Journal Problems reading from lastMark\n";
+        assert_eq!(
+            Pulsar.reason(log).unwrap(),
+            "Problems reading from lastMark"
+        );
+        assert_eq!(Pulsar.reason("11:01:08.298 INFO A b\n"), None);
+    }
+}
