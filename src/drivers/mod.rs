@@ -44,6 +44,16 @@ mod pulsar_publisher;
 mod pulsar_session;
 #[cfg(feature = "pulsar")]
 mod pulsar_socket;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_consumer;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_link;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_publisher;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq_topology;
 pub mod redis;
 mod redis_connection;
 mod redis_entries;
@@ -94,6 +104,8 @@ pub static REGISTRY: &[&dyn Driver] = &[
     &nats::Nats,
     &jetstream::JetStream,
     &pulsar::Pulsar,
+    #[cfg(feature = "rabbitmq")]
+    &rabbitmq::RabbitMq,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,
     &zeromq::ZeroMq,

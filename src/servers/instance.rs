@@ -80,7 +80,12 @@ impl From<Error> for Failure {
 /// The failure of a start, which others may have caused by taking its port.
 fn early(log: &str, error: Error) -> Failure {
     let log = log.to_lowercase();
-    let taken = ["address already in use", "port is already allocated"];
+    // In words, or by the system's name for the error.
+    let taken = [
+        "address already in use",
+        "port is already allocated",
+        "eaddrinuse",
+    ];
     match error {
         Error::Ended { .. } if taken.iter().any(|words| log.contains(words)) => Failure::PortTaken,
         error => Failure::For(error),

@@ -18,6 +18,8 @@ mod mosquitto;
 mod nats;
 #[cfg(feature = "pulsar")]
 mod pulsar;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 mod record;
 mod redis;
 pub mod rumqttd;
@@ -45,6 +47,8 @@ pub static REGISTRY: &[&dyn Server] = &[
     &nats::Nats,
     #[cfg(feature = "pulsar")]
     &pulsar::Pulsar,
+    #[cfg(feature = "rabbitmq")]
+    &rabbitmq::RabbitMq,
     &redis::Redis,
 ];
 

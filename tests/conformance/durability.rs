@@ -75,8 +75,10 @@ fn an_acknowledgement_waits_for_the_sync_that_it_promises() {
         let Some(broker) = combination.own() else {
             return Vec::new();
         };
-        let leaders = broker.instance().map(|i| i.leaders()).unwrap_or_default();
-        let brakes: Option<Vec<Brake>> = leaders.into_iter().map(Brake::on).collect();
+        // All of them: the one that writes may be a child of the one that was started.
+        let pids = broker.instance().map(|i| i.record().pids());
+        let brakes = pids.unwrap_or_default().into_iter().map(Brake::on);
+        let brakes: Option<Vec<Brake>> = brakes.collect();
         let Some(_brakes) = brakes else {
             if Command::new("strace").arg("-V").output().is_err() {
                 skipped("strace");

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mqbench::servers::{Instance, REGISTRY};
@@ -13,14 +15,15 @@ pub struct Known {
     /// A setting that limits the size of messages, its value, and a size above it in bytes.
     pub limit: (&'static str, &'static str, u64),
     /// The names on the server that contain a text.
-    names: fn(&mut Wire, &str) -> io::Result<Vec<String>>,
+    names: fn(&Instance, &str) -> io::Result<Vec<String>>,
 }
 
 static KNOWN: &[Known] = &[
     Known {
         server: "kafka",
         limit: ("message.max.bytes", "4096", 8_192),
-        names: |wire, text| {
+        names: |instance, text| {
+            let mut wire = Wire::to(instance.record().site.port())?;
             // Metadata, version 8, of all topics; then groups, version 0. The names in the answers are
             // plain text.
             let mut found = Vec::new();
@@ -50,7 +53,8 @@ static KNOWN: &[Known] = &[
         server: "nats",
         limit: ("max_payload", "4096", 8_192),
         // Without JetStream it keeps nothing but subscriptions, which end with their connections.
-        names: |wire, text| {
+        names: |instance, text| {
+            let mut wire = Wire::to(instance.record().site.port())?;
             if !wire.hear()?.contains("\"jetstream\":true") {
                 return Ok(Vec::new());
             }
@@ -67,7 +71,7 @@ static KNOWN: &[Known] = &[
     Known {
         server: "pulsar",
         limit: ("maxMessageSize", "1048576", 2 << 20),
-        names: |wire, text| {
+        names: |instance, text| {
             let mut names = Vec::new();
             for list in [
                 "persistent/public/default",
@@ -75,7 +79,7 @@ static KNOWN: &[Known] = &[
                 "non-persistent/public/default",
             ] {
                 // Its REST API is at the second port; each answer ends with its connection.
-                let mut wire = Wire::to(&wire.ports[1..])?;
+                let mut wire = Wire::to(instance.record().site.ports[1])?;
                 wire.say(&format!("GET /admin/v2/{list} HTTP/1.0\r\n\r\n"))?;
                 let mut answer = String::new();
                 wire.lines.read_to_string(&mut answer)?;
@@ -89,9 +93,15 @@ static KNOWN: &[Known] = &[
         },
     },
     Known {
+        server: "rabbitmq",
+        limit: ("max_message_size", "4096", 8_192),
+        names: rabbitmq_names,
+    },
+    Known {
         server: "redis",
         limit: ("proto-max-bulk-len", "1mb", 2 << 20),
-        names: |wire, text| {
+        names: |instance, text| {
+            let mut wire = Wire::to(instance.record().site.port())?;
             wire.say(&format!("KEYS *{text}*\r\n"))?;
             let count = wire.hear()?;
             let count = count.trim_start_matches('*').parse().unwrap_or(0);
@@ -118,7 +128,7 @@ pub fn remove_destination(instance: &Instance, name: &str) -> Option<io::Result<
         "redis" => format!("DEL {name}\r\n"),
         _ => return None,
     };
-    let wire = Wire::to(&instance.record().site.ports);
+    let wire = Wire::to(instance.record().site.port());
     Some(wire.and_then(|mut wire| {
         wire.say(&line)?;
         wire.hear().map(drop)
@@ -137,18 +147,51 @@ impl Known {
 /// What a run has left on its server.
 pub fn leftovers(instance: &Instance, run_id: &str) -> Vec<String> {
     let known = Known::of(instance.server().about().name);
-    let asked = Wire::to(&instance.record().site.ports)
-        .and_then(|mut wire| (known.names)(&mut wire, &format!("mqbench-{run_id}-")));
-    match asked {
+    match (known.names)(instance, &format!("mqbench-{run_id}-")) {
         Ok(names) => names.iter().map(|name| format!("left {name}")).collect(),
         Err(error) => vec![format!("what is left cannot be asked: {error}")],
     }
 }
 
+/// Queues and exchanges, asked of the node itself: AMQP lists nothing.
+fn rabbitmq_names(instance: &Instance, text: &str) -> io::Result<Vec<String>> {
+    let site = &instance.record().site;
+    let cookie = std::fs::read_to_string(site.folder.join(".erlang.cookie"))?;
+    let mapper = site.ports[2].to_string();
+    let mut found = Vec::new();
+    for list in [
+        "rabbit_amqqueue list_names []",
+        "rabbit_exchange list_names []",
+    ] {
+        // Several may ask at once, and the node refuses a second one of the same name.
+        static CALLS: AtomicU32 = AtomicU32::new(0);
+        let call = CALLS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("asks{}x{call}", std::process::id());
+        let output = Command::new("erl_call")
+            .args(["-sname", "rabbitmq@localhost", "-c", &cookie])
+            .args(["-h", &name, "-a", list])
+            .env("ERL_EPMD_PORT", &mapper)
+            .output()?;
+        // An Erlang term of resources, their names as lists of character codes: `#Bin<109,113,…>`.
+        let term = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() || !term.starts_with('[') {
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            return Err(io::Error::other(format!("erl_call: {term}{complaint}")));
+        }
+        let names = term.split("#Bin<").skip(1).filter_map(|rest| {
+            let codes = rest.split('>').next()?.split(',');
+            let bytes: Option<Vec<u8>> = codes.map(|code| code.trim().parse().ok()).collect();
+            String::from_utf8(bytes?).ok()
+        });
+        found.extend(names.filter(|name| name.contains(text)));
+    }
+    Ok(found)
+}
+
 /// What an MQTT server remembers of a run: it tells the owner of a session whether there is one, and
 /// sends what it retains to whoever subscribes.
-fn sessions_and_retained(wire: &mut Wire, text: &str) -> io::Result<Vec<String>> {
-    let server = wire.out.peer_addr()?;
+fn sessions_and_retained(instance: &Instance, text: &str) -> io::Result<Vec<String>> {
+    let server = ("127.0.0.1", instance.record().site.port());
     // The CONNECT of version 3.1.1, and the second byte of its answer: whether there is a session.
     let connect = |id: &str, clean: bool| -> io::Result<(TcpStream, bool)> {
         let mut stream = TcpStream::connect(server)?;
@@ -204,19 +247,16 @@ fn sessions_and_retained(wire: &mut Wire, text: &str) -> io::Result<Vec<String>>
 
 /// Lines to a server and back.
 struct Wire {
-    /// All that the server has; the connection is to the first.
-    ports: Vec<u16>,
     out: TcpStream,
     lines: BufReader<TcpStream>,
 }
 
 impl Wire {
-    fn to(ports: &[u16]) -> io::Result<Wire> {
-        let out = TcpStream::connect(("127.0.0.1", ports[0]))?;
+    fn to(port: u16) -> io::Result<Wire> {
+        let out = TcpStream::connect(("127.0.0.1", port))?;
         out.set_read_timeout(Some(Duration::from_secs(5)))?;
         let lines = BufReader::new(out.try_clone()?);
-        let ports = ports.to_vec();
-        Ok(Wire { ports, out, lines })
+        Ok(Wire { out, lines })
     }
 
     fn say(&mut self, line: &str) -> io::Result<()> {

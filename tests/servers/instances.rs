@@ -35,7 +35,11 @@ fn every_server_starts_answers_and_leaves_nothing_when_stopped() {
             "{}",
             record.version
         );
-        assert_eq!(record.pids().len(), 1);
+        // One of several may have helpers of its own; one by itself is all there is.
+        match record.processes.len() {
+            1 => assert_eq!(record.pids().len(), 1, "{}", about.name),
+            several => assert!(record.pids().len() >= several, "{}", about.name),
+        }
         instance.stop().unwrap();
         assert!(record.pids().is_empty() && !record.site.folder.exists() && !accepts(&record));
     }
@@ -143,11 +147,14 @@ fn a_suspended_server_uses_no_cpu_and_answers_again_when_resumed() {
         let mut instance = Instance::start(&order(server, temporary.path(), &[]), &keeper).unwrap();
         instance.suspend().unwrap();
         assert!(instance.is_suspended());
-        let group = &instance.record().processes[0].group;
-        let used = group.cpu_time();
+        let groups = || instance.record().processes.iter().map(|p| &p.group);
+        let used: Duration = groups().map(|group| group.cpu_time()).sum();
         // It is asked for an answer, and has a second for it: it would use CPU if it could.
         assert!(instance.record().answers().is_err());
-        assert_eq!(group.cpu_time(), used);
+        assert_eq!(
+            groups().map(|group| group.cpu_time()).sum::<Duration>(),
+            used
+        );
         instance.resume().unwrap();
         assert!(!instance.is_suspended());
         instance.record().answers().unwrap();
@@ -184,6 +191,7 @@ fn an_early_end_is_explained_with_the_reason_and_the_log() {
     let mistakes = [
         ("nats", ("write_deadline", "soon"), "invalid duration"),
         ("redis", ("maxmemory", "plenty"), "maxmemory plenty"),
+        ("rabbitmq", ("channel_max", "plenty"), "cannot be converted"),
     ];
     for (name, mistake, words) in mistakes {
         let Some(server) = installed(name) else {

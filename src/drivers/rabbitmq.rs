@@ -1,0 +1,337 @@
+//! RabbitMQ through lapin: AMQP 0-9-1, queues of all three kinds behind any kind of exchange.
+
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, LocalBoxFuture};
+use lapin::Channel;
+
+use super::descriptor::{
+    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
+};
+use super::rabbitmq_consumer::consume;
+use super::rabbitmq_link::{Link, Notes, greet};
+use super::rabbitmq_publisher::{open, publish};
+use super::rabbitmq_topology::{Topology, allowed};
+use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
+use crate::engine::inbox::Inbox;
+use crate::engine::pacing::AsyncOutbox;
+use crate::engine::task::Task;
+use crate::scenario::workload::{Delivery, Durability, Pattern};
+
+const CONFIRMS: Setting = Setting {
+    side: Side::Publisher,
+    key: "confirm.select",
+    value: "a message is acked when its basic.ack has come; mandatory",
+};
+const ACKS: Setting = Setting {
+    side: Side::Consumer,
+    key: "basic.ack",
+    value: "multiple, after ack.every messages or ack.within",
+};
+
+const fn queue(value: &'static str) -> Setting {
+    Setting {
+        side: Side::Publisher,
+        key: "queue.declare",
+        value,
+    }
+}
+
+const fn offer(durability: Durability, settings: &'static [Setting], note: &'static str) -> Offer {
+    Offer {
+        delivery: Delivery::AtLeastOnce,
+        durability,
+        acks: true,
+        order: Order::PerPublisher,
+        settings,
+        note,
+    }
+}
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    name: "rabbitmq",
+    title: "RabbitMQ",
+    about: "RabbitMQ over AMQP 0-9-1: classic queues, quorum queues and streams behind exchanges.",
+    client: "lapin 4.12",
+    schemes: &["amqp", "amqps"],
+    server: Some("rabbitmq"),
+    options: &[
+        OptionSpec {
+            name: "queue",
+            kind: OptionKind::Choice(&["classic", "quorum", "stream"]),
+            default: None,
+            about: "Type of the queues; left out: quorum where fsync is asked for, otherwise classic. \
+                    Streams and quorum queues are on disk whatever was asked.",
+        },
+        OptionSpec {
+            name: "exchange",
+            kind: OptionKind::Choice(&["default", "direct", "fanout", "topic", "headers"]),
+            default: Some("default"),
+            about: "What messages are published to: the nameless exchange, which is every queue's own \
+                    (with several groups a fanout exchange and a queue for each), or an exchange of \
+                    this type for each destination.",
+        },
+        OptionSpec {
+            name: "prefetch",
+            kind: OptionKind::Count(0, 65_535),
+            default: Some("1000"),
+            about: "Messages that a consumer may hold unacknowledged; 0 is no limit. Without \
+                    acknowledgements (at-most-once) there is none.",
+        },
+        OptionSpec {
+            name: "mandatory",
+            kind: OptionKind::Flag,
+            default: Some("true"),
+            about: "With confirms: a message that reaches no queue comes back and is counted as failed; \
+                    otherwise the server confirms and drops it.",
+        },
+        OptionSpec {
+            name: "priority",
+            kind: OptionKind::Count(1, 255),
+            default: None,
+            about: "Classic queues with so many levels of priority; each publisher has one of them, so \
+                    that its own messages stay in order.",
+        },
+        OptionSpec {
+            name: "ttl",
+            kind: OptionKind::Time,
+            default: None,
+            about: "Messages that wait for longer expire: they are lost, or dead-lettered.",
+        },
+        OptionSpec {
+            name: "dead_letter",
+            kind: OptionKind::Flag,
+            default: None,
+            about: "What expires is moved to another queue, which is emptied and counted in a note.",
+        },
+    ],
+    patterns: &[
+        PatternSpec {
+            pattern: Pattern::Queue,
+            shared: true,
+            how: "queue, on the default exchange",
+        },
+        PatternSpec {
+            pattern: Pattern::FanOut,
+            shared: true,
+            how: "fanout exchange, one queue per group",
+        },
+        PatternSpec {
+            pattern: Pattern::Backlog,
+            shared: true,
+            how: "queue, filled before it is consumed",
+        },
+    ],
+    offers: &[
+        Offer {
+            delivery: Delivery::AtMostOnce,
+            durability: Durability::Memory,
+            acks: false,
+            order: Order::PerPublisher,
+            settings: &[
+                queue("classic, not durable; messages transient, no confirms"),
+                Setting {
+                    side: Side::Consumer,
+                    key: "basic.consume",
+                    value: "no-ack",
+                },
+            ],
+            note: "",
+        },
+        offer(
+            Durability::Memory,
+            &[
+                queue("classic, not durable; messages transient"),
+                CONFIRMS,
+                ACKS,
+            ],
+            "",
+        ),
+        offer(
+            Durability::Disk,
+            &[
+                queue("classic, durable; messages persistent"),
+                CONFIRMS,
+                ACKS,
+            ],
+            "seen on 3.10: a classic queue syncs before it confirms, which is not promised; a stream \
+             writes before it confirms and syncs later",
+        ),
+        offer(
+            Durability::Fsync,
+            &[queue("quorum, durable"), CONFIRMS, ACKS],
+            "confirmed when more than half of the members have synced it",
+        ),
+    ],
+    holds_backlog: true,
+    needs_consumers: &[],
+    transactions: &[],
+    security: &["user", "password", "tls"],
+    needs_threads: false,
+    ranked: true,
+};
+
+/// The driver.
+#[derive(Debug)]
+pub struct RabbitMq;
+
+impl Driver for RabbitMq {
+    fn descriptor(&self) -> &'static Descriptor {
+        &DESCRIPTOR
+    }
+
+    fn prepare<'a>(
+        &'a self,
+        task: &'a Task,
+    ) -> BoxFuture<'a, Result<Box<dyn Session>, DriverError>> {
+        Box::pin(async move {
+            allowed(task)?;
+            let mut facts = greet(task).await?;
+            let topology = Topology::of(task);
+            facts.push(("queue type".to_owned(), topology.kind.to_owned()));
+            let session = RabbitSession {
+                task: Arc::new(task.clone()),
+                topology: Arc::new(topology),
+                facts,
+                notes: Arc::default(),
+            };
+            if let Err(error) = session.declare().await {
+                // What was made so far would stay; the error is what the user must hear.
+                let _ = session.clean_up().await;
+                return Err(error);
+            }
+            Ok(Box::new(session) as Box<dyn Session>)
+        })
+    }
+}
+
+struct RabbitSession {
+    task: Arc<Task>,
+    topology: Arc<Topology>,
+    facts: Vec<(String, String)>,
+    notes: Arc<Notes>,
+}
+
+impl RabbitSession {
+    /// A connection that is neither a publisher's nor a consumer's; whatever the server would say of it
+    /// is no note of the trial.
+    async fn link(&self) -> Result<Link, DriverError> {
+        Link::open(&self.task, &Arc::default(), 0).await
+    }
+
+    async fn declare(&self) -> Result<(), DriverError> {
+        let link = self.link().await?;
+        self.topology.declare(&link).await?;
+        link.close().await;
+        Ok(())
+    }
+}
+
+impl Session for RabbitSession {
+    fn server_facts(&self) -> Vec<(String, String)> {
+        self.facts.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.as_sentences()
+    }
+
+    fn publisher(&self, publisher: u32) -> Publisher {
+        Publisher::Async(Box::new(RabbitPublisher {
+            task: Arc::clone(&self.task),
+            topology: Arc::clone(&self.topology),
+            notes: Arc::clone(&self.notes),
+            publisher,
+            open: None,
+        }))
+    }
+
+    fn consumer(&self, group: u32, consumer: u32) -> Consumer {
+        Consumer::Async(Box::new(RabbitConsumer {
+            task: Arc::clone(&self.task),
+            topology: Arc::clone(&self.topology),
+            notes: Arc::clone(&self.notes),
+            group,
+            consumer,
+        }))
+    }
+
+    fn backlog(&self) -> Option<BoxFuture<'_, Result<u64, DriverError>>> {
+        // A stream counts what it keeps, read or not.
+        (!self.topology.is_stream()).then(|| {
+            let waiting = async {
+                let link = self.link().await?;
+                let waiting = self.topology.backlog(&link).await?;
+                link.close().await;
+                Ok(waiting)
+            };
+            Box::pin(waiting) as BoxFuture<'_, _>
+        })
+    }
+
+    fn clean_up(&self) -> BoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            let link = self.link().await?;
+            self.topology.delete(&link).await?;
+            link.close().await;
+            Ok(())
+        })
+    }
+}
+
+struct RabbitPublisher {
+    task: Arc<Task>,
+    topology: Arc<Topology>,
+    notes: Arc<Notes>,
+    publisher: u32,
+    /// Made before the load begins.
+    open: Option<(Link, Channel)>,
+}
+
+impl AsyncPublisher for RabbitPublisher {
+    fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            let place = self.publisher as usize;
+            let link = Link::open(&self.task, &self.notes, place).await?;
+            let channel = open(&link, &self.task).await?;
+            self.open = Some((link, channel));
+            Ok(())
+        })
+    }
+
+    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async {
+            if self.open.is_none() {
+                self.connect().await?;
+            }
+            let Some((link, channel)) = self.open.take() else {
+                return Ok(());
+            };
+            let (task, topology) = (&self.task, &self.topology);
+            publish(&link, &channel, task, topology, self.publisher, outbox).await?;
+            link.close().await;
+            Ok(())
+        })
+    }
+}
+
+struct RabbitConsumer {
+    task: Arc<Task>,
+    topology: Arc<Topology>,
+    notes: Arc<Notes>,
+    group: u32,
+    consumer: u32,
+}
+
+impl AsyncConsumer for RabbitConsumer {
+    fn run(&mut self, inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async move {
+            let link = Link::open(&self.task, &self.notes, self.consumer as usize).await?;
+            // One of them looks after what expires, too.
+            let counts = (self.group, self.consumer) == (0, 0);
+            let dead = counts.then_some(&*self.notes);
+            let queues = self.topology.read_by(&self.task, self.group, self.consumer);
+            consume(&link, &self.task, &self.topology, queues, dead, inbox).await
+        })
+    }
+}
