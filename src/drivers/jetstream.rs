@@ -85,7 +85,11 @@ const fn offer(
         delivery,
         durability,
         acks: !matches!(delivery, Delivery::AtMostOnce),
-        order: Order::PerPublisher,
+        // What is sent again after a broken connection comes behind what was sent in the meantime.
+        order: match delivery {
+            Delivery::ExactlyOnce => Order::None,
+            _ => Order::PerPublisher,
+        },
         settings,
         note,
     }
