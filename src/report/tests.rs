@@ -435,6 +435,48 @@ fn names_are_escaped_in_every_format() {
 }
 
 #[test]
+fn what_was_noted_in_the_trials_stands_once_below_the_table_with_the_brokers_name() {
+    let plan = sample::plan(&["mqtt", "nats"], 3);
+    let clean = "sessions are clean";
+    let mut results = sample::run(plan, &[1e5, 2e5], |record, broker, trial| {
+        if broker == 0 {
+            record.notes.extend([clean, clean].map(str::to_owned));
+        }
+        if trial == 2 {
+            record.notes.push("a |connection|\u{7} was lost".to_owned());
+        }
+    });
+    // Of one that was made again only what stands counts.
+    let trial = results.plan.trials[0];
+    let mut record = sample::record(1e5);
+    record.notes.push("it was made again".to_owned());
+    let first = Attempt::of(&record, &results.plan, &trial, 1);
+    let again = Attempt {
+        attempt: 2,
+        ..results.attempts.remove(0)
+    };
+    results.add(first);
+    results.add(again);
+    let text = text(&results, Some(120));
+    let noted = |text: &str| -> Vec<String> {
+        let marks = [clean, "connection", "made again"];
+        let lines = text.lines().map(str::trim);
+        let noted = lines.filter(|line| marks.iter().any(|mark| line.contains(mark)));
+        noted.map(str::to_owned).collect()
+    };
+    let lost = "a |connection|\u{fffd} was lost (in 1 of 3 trials)";
+    let lines = [
+        "mqtt: sessions are clean".to_owned(),
+        format!("mqtt: {lost}"),
+        format!("nats: {lost}"),
+    ];
+    assert_eq!(noted(&text), lines);
+    let markdown = render(Format::Markdown, &results, &View::default());
+    let items = lines.map(|line| format!("- {}", markdown::escape(&line)));
+    assert_eq!(noted(&markdown), items);
+}
+
+#[test]
 fn markdown_and_json_say_the_same() {
     let results = five();
     let view = View {
