@@ -114,16 +114,7 @@ fn colour_changes_no_character_of_the_report() {
     };
     let colored = render(Format::Text, &results, &view);
     assert!(colored.contains("\u{1b}["));
-    let mut bare = String::new();
-    let mut inside = false;
-    for c in colored.chars() {
-        match c {
-            '\u{1b}' => inside = true,
-            'm' if inside => inside = false,
-            c if !inside => bare.push(c),
-            _ => {}
-        }
-    }
+    let bare = crate::terminal::style::without_codes(&colored);
     let plain = View {
         color: false,
         ..view
@@ -150,6 +141,15 @@ fn without_schedule(record: &mut Record, rate: f64) {
     record.rates.bytes = rate * 256.0;
 }
 
+fn without_consumers(record: &mut Record) {
+    record.latencies.remove(&Kind::EndToEnd);
+    record.latencies.remove(&Kind::Transit);
+    record.audit.expected = 0;
+    record.audit.received = 0;
+    record.audit.distinct = 0;
+    record.rates.received = 0.0;
+}
+
 #[test]
 fn a_closed_loop_shows_throughput_at_its_window_and_what_bound_it() {
     let mut plan = sample::plan(&["nats", "kafka"], 3);
@@ -171,11 +171,7 @@ fn a_closed_loop_without_consumers_shows_service_times() {
     plan.workload.consumers = 0;
     let results = sample::run(plan, &[1e5, 2e5], |record, broker, _| {
         without_schedule(record, [40_000.0, 20_000.0][broker]);
-        record.latencies.remove(&Kind::Transit);
-        record.audit.expected = 0;
-        record.audit.received = 0;
-        record.audit.distinct = 0;
-        record.rates.received = 0.0;
+        without_consumers(record);
     });
     insta::assert_snapshot!("closed_publish_only", text(&results, Some(120)));
 }
@@ -185,12 +181,7 @@ fn publish_only_shows_the_publish_latency() {
     let mut plan = sample::plan(&["nats", "kafka"], 5);
     plan.workload.consumers = 0;
     let results = sample::run(plan, &[1e5, 1e5], |record, broker, trial| {
-        record.latencies.remove(&Kind::EndToEnd);
-        record.latencies.remove(&Kind::Transit);
-        record.audit.expected = 0;
-        record.audit.received = 0;
-        record.audit.distinct = 0;
-        record.rates.received = 0.0;
+        without_consumers(record);
         if (broker, trial) == (1, 1) {
             record.audit.failed = 3;
             record.audit.acked -= 3;
