@@ -13,9 +13,7 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
 use futures_util::stream::select_all;
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::nats_connection::{
     CLIENT, CREDENTIALS, Connection, NKEY, Notes, SCHEMES, SECURITY, SUBSCRIPTION_CAPACITY, failed,
     plain,
@@ -70,11 +68,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         durability: Durability::Memory,
         acks: false,
         order: Order::PerPublisher,
-        settings: &[Setting {
-            side: Side::Publisher,
-            key: "publish",
-            value: "without reply",
-        }],
+        settings: &[Setting::publisher("publish", "without reply")],
         note: "",
     }],
     holds_backlog: false,
@@ -278,9 +272,9 @@ struct NatsConsumer {
 impl AsyncConsumer for NatsConsumer {
     fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            // The first consumer is at another server than the first publisher.
-            let number = self.group * self.task.workload.consumers + self.consumer + 1;
-            let connection = Connection::open(&self.task, number, &self.notes).await?;
+            let (group, consumer) = (self.group, self.consumer);
+            let connection =
+                Connection::of_consumer(&self.task, group, consumer, &self.notes).await?;
             let mut subscriptions = Vec::new();
             for subject in self.task.destination_names_of(self.consumer) {
                 subscriptions.push(self.subscribe(&connection, subject).await?);

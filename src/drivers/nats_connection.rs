@@ -241,6 +241,20 @@ impl Connection {
         })
     }
 
+    /// That of a consumer: the first is at another server than the first publisher.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn of_consumer(
+        task: &Task,
+        group: u32,
+        consumer: u32,
+        notes: &Arc<Notes>,
+    ) -> Result<Connection, DriverError> {
+        let number = group * task.workload.consumers + consumer + 1;
+        Connection::open(task, number, notes).await
+    }
+
     /// Returns when the server has handled everything that was sent before: it answers one message
     /// after the other, so a message to ourselves comes back last.
     ///

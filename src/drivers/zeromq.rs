@@ -15,9 +15,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use zmq::Socket;
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::{Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::shared::lock;
 use crate::engine::task::Task;
@@ -73,16 +71,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
         acks: false,
         order: Order::PerPublisher,
         settings: &[
-            Setting {
-                side: Side::Publisher,
-                key: "ZMQ_SNDHWM",
-                value: "high_water_mark",
-            },
-            Setting {
-                side: Side::Consumer,
-                key: "ZMQ_RCVHWM",
-                value: "high_water_mark",
-            },
+            Setting::publisher("ZMQ_SNDHWM", "high_water_mark"),
+            Setting::consumer("ZMQ_RCVHWM", "high_water_mark"),
         ],
         note: "at its high-water mark PUSH waits and XPUB drops",
     }],
