@@ -12,7 +12,8 @@ use super::jetstream_streams::{
     backlog, check_options, facts, has_jetstream, make, remove, subjects,
 };
 use super::nats_connection::{
-    CLIENT, CREDENTIALS, Connection, NKEY, Notes, SCHEMES, SECURITY, SUBSCRIPTION_CAPACITY, failed,
+    CLIENT, CREDENTIALS, Connection, NKEY, Notes, PublisherConnection, SCHEMES, SECURITY,
+    SUBSCRIPTION_CAPACITY, failed,
 };
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
@@ -256,10 +257,9 @@ impl Session for JetStreamSession {
     fn publisher(&self, publisher: u32) -> Publisher {
         Publisher::Async(Box::new(JetStreamPublisher {
             task: Arc::clone(&self.task),
-            notes: Arc::clone(&self.notes),
             subjects: self.subjects.clone(),
             publisher,
-            connection: None,
+            connection: PublisherConnection::new(&self.task, publisher, &self.notes),
         }))
     }
 
@@ -286,27 +286,19 @@ impl Session for JetStreamSession {
 
 struct JetStreamPublisher {
     task: Arc<Task>,
-    notes: Arc<Notes>,
     subjects: Vec<String>,
     publisher: u32,
-    connection: Option<Connection>,
+    connection: PublisherConnection,
 }
 
 impl AsyncPublisher for JetStreamPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            self.connection =
-                Some(Connection::open(&self.task, self.publisher, &self.notes).await?);
-            Ok(())
-        })
+        Box::pin(self.connection.make())
     }
 
     fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => Connection::open(&self.task, self.publisher, &self.notes).await?,
-            };
+            let connection = self.connection.take().await?;
             let sender = Sender::new(&self.task, self.publisher, &self.subjects, &connection);
             sender.run(outbox).await
         })

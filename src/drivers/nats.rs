@@ -15,8 +15,8 @@ use futures_util::stream::select_all;
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::nats_connection::{
-    CLIENT, CREDENTIALS, Connection, NKEY, Notes, SCHEMES, SECURITY, SUBSCRIPTION_CAPACITY, failed,
-    plain,
+    CLIENT, CREDENTIALS, Connection, NKEY, Notes, PublisherConnection, SCHEMES, SECURITY,
+    SUBSCRIPTION_CAPACITY, failed, plain,
 };
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::acks::Acks;
@@ -128,8 +128,7 @@ impl Session for NatsSession {
         Publisher::Async(Box::new(NatsPublisher {
             task: Arc::clone(&self.task),
             publisher,
-            notes: Arc::clone(&self.notes),
-            connection: None,
+            connection: PublisherConnection::new(&self.task, publisher, &self.notes),
         }))
     }
 
@@ -146,25 +145,17 @@ impl Session for NatsSession {
 struct NatsPublisher {
     task: Arc<Task>,
     publisher: u32,
-    notes: Arc<Notes>,
-    connection: Option<Connection>,
+    connection: PublisherConnection,
 }
 
 impl AsyncPublisher for NatsPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            self.connection =
-                Some(Connection::open(&self.task, self.publisher, &self.notes).await?);
-            Ok(())
-        })
+        Box::pin(self.connection.make())
     }
 
     fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => Connection::open(&self.task, self.publisher, &self.notes).await?,
-            };
+            let connection = self.connection.take().await?;
             let subjects = Subjects::new(&self.task, self.publisher);
             publish(&connection, subjects, outbox).await?;
             // What is still in the library's buffer would be lost with the connection.
