@@ -162,12 +162,17 @@ fn a_consumer_that_hardly_reads_does_not_hold_up_the_end() {
     let (_, results, _) = run(&text, 4);
     let stuck = attempts(&results, "stuck")[0];
     assert_eq!(stuck.audit.received, 0);
-    assert_eq!(stuck.audit.lost, 300);
+    assert_eq!(
+        (stuck.audit.intended, stuck.audit.lost),
+        (300, stuck.audit.sent)
+    );
     assert!(
         (0.5..5.0).contains(&stuck.drain_seconds),
         "{}",
         stuck.drain_seconds
     );
     assert_outcome(stuck, Outcome::BrokenPromise);
-    assert_eq!(attempts(&results, "fine")[0].audit.received, 300);
+    let fine = &attempts(&results, "fine")[0].audit;
+    assert_eq!((fine.intended, fine.received), (300, fine.sent));
+    assert!(stuck.audit.sent > 0 && fine.sent > 0);
 }
