@@ -145,6 +145,15 @@ prefer_pinned() {
     say "  MQBENCH_NATS_HOME=$ours, because the one on the path is $(version_of nats-server)"
 }
 
+# A port that nobody has at the moment.
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 12000)); do
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    printf %s "$port"
+}
+
 # version_of PROGRAM: the first version number that `--version` prints.
 version_of() {
     local words

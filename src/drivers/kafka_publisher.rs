@@ -259,9 +259,7 @@ impl BlockingPublisher for KafkaPublisher {
                 .fetch_metadata(Some(&topic.name), PREPARED_WITHIN);
             asked.map_err(&wrong)?;
             for partition in 0..topic.partitions.min(64) as i32 {
-                let asked = producer.client();
-                let asked = asked.fetch_watermarks(&topic.name, partition, PREPARED_WITHIN);
-                asked.map_err(&wrong)?;
+                find_leader(&producer, &topic.name, partition).map_err(&wrong)?;
             }
         }
         if let Some(topic) = first_words(task) {
@@ -494,6 +492,35 @@ enum Outcome {
     Aborted(String),
     /// The trial ended first.
     Over,
+}
+
+/// Waits until the leader of a partition serves it. That of a topic that was just made is named before
+/// it knows of that itself, and drops what comes too early.
+fn find_leader(
+    producer: &ThreadedProducer<Deliveries>,
+    topic: &str,
+    partition: i32,
+) -> Result<(), KafkaError> {
+    use RDKafkaErrorCode as Code;
+    let limit = Instant::now() + PREPARED_WITHIN;
+    loop {
+        let asked = producer
+            .client()
+            .fetch_watermarks(topic, partition, PREPARED_WITHIN);
+        let Err(error) = asked else { return Ok(()) };
+        let soon = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::NotLeaderForPartition
+                    | Code::LeaderNotAvailable
+                    | Code::UnknownTopicOrPartition
+            )
+        );
+        if !soon || Instant::now() > limit {
+            return Err(error);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Hands one message to the library, waiting as long as its queue is full.
