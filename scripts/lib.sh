@@ -114,6 +114,14 @@ apt_install() {
     as_root "${apt[@]}" -qq -o APT::Update::Error-Mode=any update && as_root "${apt[@]}" install --no-install-recommends "$@"
 }
 
+# For what comes from Maven Central.
+need_maven() {
+    have mvn && return
+    can_install maven
+    step "installing Debian's maven" apt_install maven || die "Debian's maven could not be installed"
+    hash -r
+}
+
 # Puts cargo on the path if rustup left it in the usual place, and checks that it is new enough.
 need_cargo() {
     local wanted version

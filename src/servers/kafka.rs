@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::find::{jar_version, java};
-use super::{About, Found, Launch, Layout, NODES, Server, Setting, Site, Takes, nodes, socket};
+use super::{
+    About, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes, nodes, socket,
+};
 
 /// See the module.
 pub struct Kafka;
@@ -32,7 +34,13 @@ static ABOUT: About = About {
     title: "Kafka",
     version: "4.3.1",
     programs: &[JAR],
-    image: None,
+    image: Some(Image {
+        name: "apache/kafka:4.3.1",
+        programs: &[
+            "/opt/kafka/libs/kafka_2.13-4.3.1.jar",
+            "/opt/java/openjdk/bin/java",
+        ],
+    }),
     url: "kafka://host:9092",
     ports: PORTS,
     // Seconds on an idle machine; half a minute where others keep its cores busy.
@@ -99,7 +107,9 @@ impl Server for Kafka {
     }
 
     fn version(&self, found: &Found) -> io::Result<String> {
-        java()?;
+        if found.container().is_none() {
+            java()?;
+        }
         jar_version(&found.program, JAR)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its name has no version"))
     }

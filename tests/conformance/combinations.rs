@@ -150,6 +150,7 @@ pub fn each(
                 {
                     for problem in check(combination) {
                         let problem = format!("{combination}: {problem}");
+                        eprintln!("{problem}");
                         failed.lock().expect("no panic").push(problem);
                     }
                 }
