@@ -108,6 +108,9 @@ impl ProducerContext for Deliveries {
             Ok(message) => (message, None),
             Err((error, message)) => (message, Some(error)),
         };
+        if let Some(error) = error {
+            self.heard.note(error.rdkafka_error_code());
+        }
         if let Some(delivered) = &self.transaction {
             return delivered.settle(error.map(words));
         }
@@ -118,9 +121,16 @@ impl ProducerContext for Deliveries {
         match error {
             None if self.silent => {}
             None => acks.acked(token),
+            // Given up at the end: nobody knows what became of it.
+            Some(error) if is_purged(error) => {}
             Some(error) => acks.failed(token, &words(error)),
         }
     }
+}
+
+fn is_purged(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{PurgeInflight, PurgeQueue};
+    matches!(error.rdkafka_error_code(), Some(PurgeInflight | PurgeQueue))
 }
 
 /// One of the publishers.
@@ -297,8 +307,8 @@ impl BlockingPublisher for KafkaPublisher {
             }
             None => sending.one_by_one(),
         };
-        if ended.is_err() {
-            // Tells of every message that it was given up.
+        if producer.in_flight_count() > 0 {
+            // What the cluster has not answered by now would hold up the end.
             producer.purge(PurgeConfig::default().queue().inflight());
             let limit = Instant::now() + COMMIT;
             while producer.in_flight_count() > 0 && Instant::now() < limit {

@@ -14,7 +14,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::Offset;
 
 use super::DriverError;
-use super::kafka_client::{Heard, address, client, config, connect, failed, meaning};
+use super::kafka_client::{Heard, address, answers, client, config, connect, failed, meaning};
 use super::kafka_consumer::group_name;
 use super::kafka_publisher::{Topic, requests};
 use crate::engine::shared::lock;
@@ -23,8 +23,8 @@ use crate::scenario::workload::{Delivery, Durability, Pattern, Payload};
 
 /// How long the cluster may take over one thing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// The same where the trial is over and everybody waits.
-const REMOVED_WITHIN: Duration = Duration::from_secs(4);
+/// The same where the trial is over, of a cluster that answers.
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 /// How long a question takes at most while something is waited for.
 const STEP: Duration = Duration::from_millis(500);
 /// What a batch of one message has besides the message, at most.
@@ -257,8 +257,6 @@ fn member(task: &Task, group: &str) -> Result<BaseConsumer<Heard>, DriverError> 
     client(task, &settings, Heard::default())
 }
 
-impl rdkafka::consumer::ConsumerContext for Heard {}
-
 /// Asks how much waits. Each group has a client for it that is kept: to make one takes longer than to ask.
 #[derive(Default)]
 pub struct Lag(Mutex<Vec<BaseConsumer<Heard>>>);
@@ -333,6 +331,12 @@ fn remove(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
         .build();
     let runtime = runtime.map_err(DriverError::while_doing("start a runtime"))?;
     let wrong = failed(task, "remove what the trial made");
+    // Nobody waits for one that is dead or hangs.
+    if !answers(admin) {
+        return Err(wrong(KafkaError::AdminOp(
+            RDKafkaErrorCode::OperationTimedOut,
+        )));
+    }
     let mut names = task.destination_names();
     names.extend(first_words(task));
     let topics: Vec<&str> = match task.destination {
