@@ -131,3 +131,23 @@ pub struct Setting {
     /// In the words of that system.
     pub value: &'static str,
 }
+
+impl Setting {
+    /// One that is made by the publishing client.
+    pub const fn publisher(key: &'static str, value: &'static str) -> Setting {
+        let side = Side::Publisher;
+        Setting { side, key, value }
+    }
+
+    /// One that is made by the consuming client.
+    pub const fn consumer(key: &'static str, value: &'static str) -> Setting {
+        let side = Side::Consumer;
+        Setting { side, key, value }
+    }
+
+    /// One that is made in the server's configuration.
+    pub const fn server(key: &'static str, value: &'static str) -> Setting {
+        let side = Side::Server;
+        Setting { side, key, value }
+    }
+}

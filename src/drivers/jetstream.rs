@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::jetstream_consumer::Reader;
 use super::jetstream_publisher::Sender;
 use super::jetstream_streams::{
     backlog, check_options, facts, has_jetstream, make, remove, subjects,
 };
 use super::nats_connection::{
-    CLIENT, CREDENTIALS, Connection, NKEY, Notes, SCHEMES, SECURITY, SUBSCRIPTION_CAPACITY, failed,
+    CLIENT, CREDENTIALS, Connection, NKEY, Notes, PublisherConnection, SCHEMES, SECURITY,
+    SUBSCRIPTION_CAPACITY, failed,
 };
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
@@ -25,39 +24,21 @@ use crate::scenario::workload::{Delivery, Durability, Pattern};
 /// Room for the headers that carry a message id.
 pub const HEADERS: u64 = 128;
 
-const UNANSWERED: Setting = Setting {
-    side: Side::Publisher,
-    key: "publish",
-    value: "without reply",
-};
-const ANSWERED: Setting = Setting {
-    side: Side::Publisher,
-    key: "publish",
-    value: "acknowledged",
-};
-const WITH_ID: Setting = Setting {
-    side: Side::Publisher,
-    key: "Nats-Msg-Id",
-    value: "on every message, sent again until acknowledged",
-};
-const ACK_NONE: Setting = Setting {
-    side: Side::Consumer,
-    key: "ack_policy",
-    value: "none",
-};
-const ACK: Setting = Setting {
-    side: Side::Consumer,
-    key: "ack",
-    value: "after ack.every messages or ack.within",
-};
-const DOUBLE_ACK: Setting = Setting {
-    side: Side::Consumer,
-    key: "ack",
-    value: "confirmed by the server, after ack.every messages or ack.within",
-};
-const MEMORY: Setting = server("jetstream", "memory");
-const FILE: Setting = server("jetstream", "file");
-const SYNC: Setting = server("sync_interval", "always");
+const UNANSWERED: Setting = Setting::publisher("publish", "without reply");
+const ANSWERED: Setting = Setting::publisher("publish", "acknowledged");
+const WITH_ID: Setting = Setting::publisher(
+    "Nats-Msg-Id",
+    "on every message, sent again until acknowledged",
+);
+const ACK_NONE: Setting = Setting::consumer("ack_policy", "none");
+const ACK: Setting = Setting::consumer("ack", "after ack.every messages or ack.within");
+const DOUBLE_ACK: Setting = Setting::consumer(
+    "ack",
+    "confirmed by the server, after ack.every messages or ack.within",
+);
+const MEMORY: Setting = Setting::server("jetstream", "memory");
+const FILE: Setting = Setting::server("jetstream", "file");
+const SYNC: Setting = Setting::server("sync_interval", "always");
 
 /// Not on disk: a server that is killed has not yet written every acknowledgement that it confirmed, and
 /// delivers those messages once more, also with `sync_interval: always`.
@@ -66,14 +47,6 @@ const ONCE: &str = "JetStream's kind: the stream drops what has an id that it sa
                     the server lives: one that was killed delivers some confirmed messages again";
 const DISK: &str = "written before the acknowledgement, synced every sync_interval (2 min unless \
                     the server is set otherwise)";
-
-const fn server(key: &'static str, value: &'static str) -> Setting {
-    Setting {
-        side: Side::Server,
-        key,
-        value,
-    }
-}
 
 const fn offer(
     delivery: Delivery,
@@ -284,10 +257,9 @@ impl Session for JetStreamSession {
     fn publisher(&self, publisher: u32) -> Publisher {
         Publisher::Async(Box::new(JetStreamPublisher {
             task: Arc::clone(&self.task),
-            notes: Arc::clone(&self.notes),
             subjects: self.subjects.clone(),
             publisher,
-            connection: None,
+            connection: PublisherConnection::new(&self.task, publisher, &self.notes),
         }))
     }
 
@@ -314,27 +286,19 @@ impl Session for JetStreamSession {
 
 struct JetStreamPublisher {
     task: Arc<Task>,
-    notes: Arc<Notes>,
     subjects: Vec<String>,
     publisher: u32,
-    connection: Option<Connection>,
+    connection: PublisherConnection,
 }
 
 impl AsyncPublisher for JetStreamPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            self.connection =
-                Some(Connection::open(&self.task, self.publisher, &self.notes).await?);
-            Ok(())
-        })
+        Box::pin(self.connection.make())
     }
 
     fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => Connection::open(&self.task, self.publisher, &self.notes).await?,
-            };
+            let connection = self.connection.take().await?;
             let sender = Sender::new(&self.task, self.publisher, &self.subjects, &connection);
             sender.run(outbox).await
         })
@@ -351,11 +315,11 @@ struct JetStreamConsumer {
 impl AsyncConsumer for JetStreamConsumer {
     fn run(&mut self, inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            // The first consumer is at another server than the first publisher.
-            let number = self.group * self.task.workload.consumers + self.consumer + 1;
-            let connection = Connection::open(&self.task, number, &self.notes).await?;
+            let (group, consumer) = (self.group, self.consumer);
+            let connection =
+                Connection::of_consumer(&self.task, group, consumer, &self.notes).await?;
             let doing = format!("receive from {}", connection.address);
-            let reader = Reader::open(&self.task, self.group, self.consumer, &connection).await?;
+            let reader = Reader::open(&self.task, group, consumer, &connection).await?;
             let reading = pin!(reader.run(inbox));
             match select(reading, pin!(connection.watch.lost())).await {
                 Either::Left((Ok(never), _)) => match never {},

@@ -10,9 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::mqtt_address::SCHEMES;
 use super::mqtt_connection::{
     Connection, Heard, Role, Version, Welcome, keep_alive, keeps_sessions, qos,
@@ -30,41 +28,21 @@ const ECHO: Duration = Duration::from_secs(4);
 const VERSION: &str = "$SYS/broker/version";
 
 const fn publisher(value: &'static str) -> Setting {
-    Setting {
-        side: Side::Publisher,
-        key: "PUBLISH",
-        value,
-    }
+    Setting::publisher("PUBLISH", value)
 }
 
 const fn consumer(value: &'static str) -> Setting {
-    Setting {
-        side: Side::Consumer,
-        key: "SUBSCRIBE",
-        value,
-    }
+    Setting::consumer("SUBSCRIBE", value)
 }
 
 /// What waits for a consumer has no limit, so that nothing of it is dropped.
-const UNLIMITED: Setting = Setting {
-    side: Side::Server,
-    key: "max_queued_messages",
-    value: "0",
-};
+const UNLIMITED: Setting = Setting::server("max_queued_messages", "0");
 
 /// Otherwise a server may hold messages back until earlier ones are acknowledged, and Mosquitto ends
 /// the connection of a publisher that has more of QoS 2 under way. Windows are the engine's matter.
-const NOT_HELD_BACK: Setting = Setting {
-    side: Side::Server,
-    key: "max_inflight_messages",
-    value: "0",
-};
+const NOT_HELD_BACK: Setting = Setting::server("max_inflight_messages", "0");
 
-const PERSISTENT: Setting = Setting {
-    side: Side::Consumer,
-    key: "CONNECT",
-    value: "session kept (clean session off)",
-};
+const PERSISTENT: Setting = Setting::consumer("CONNECT", "session kept (clean session off)");
 
 static DESCRIPTOR: Descriptor = Descriptor {
     name: "mqtt",

@@ -13,12 +13,10 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, Either, LocalBoxFuture, select};
 use futures_util::stream::select_all;
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::nats_connection::{
-    CLIENT, CREDENTIALS, Connection, NKEY, Notes, SCHEMES, SECURITY, SUBSCRIPTION_CAPACITY, failed,
-    plain,
+    CLIENT, CREDENTIALS, Connection, NKEY, Notes, PublisherConnection, SCHEMES, SECURITY,
+    SUBSCRIPTION_CAPACITY, failed, plain,
 };
 use super::{AsyncConsumer, AsyncPublisher, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::acks::Acks;
@@ -70,11 +68,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         durability: Durability::Memory,
         acks: false,
         order: Order::PerPublisher,
-        settings: &[Setting {
-            side: Side::Publisher,
-            key: "publish",
-            value: "without reply",
-        }],
+        settings: &[Setting::publisher("publish", "without reply")],
         note: "",
     }],
     holds_backlog: false,
@@ -134,8 +128,7 @@ impl Session for NatsSession {
         Publisher::Async(Box::new(NatsPublisher {
             task: Arc::clone(&self.task),
             publisher,
-            notes: Arc::clone(&self.notes),
-            connection: None,
+            connection: PublisherConnection::new(&self.task, publisher, &self.notes),
         }))
     }
 
@@ -152,25 +145,17 @@ impl Session for NatsSession {
 struct NatsPublisher {
     task: Arc<Task>,
     publisher: u32,
-    notes: Arc<Notes>,
-    connection: Option<Connection>,
+    connection: PublisherConnection,
 }
 
 impl AsyncPublisher for NatsPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            self.connection =
-                Some(Connection::open(&self.task, self.publisher, &self.notes).await?);
-            Ok(())
-        })
+        Box::pin(self.connection.make())
     }
 
     fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            let connection = match self.connection.take() {
-                Some(connection) => connection,
-                None => Connection::open(&self.task, self.publisher, &self.notes).await?,
-            };
+            let connection = self.connection.take().await?;
             let subjects = Subjects::new(&self.task, self.publisher);
             publish(&connection, subjects, outbox).await?;
             // What is still in the library's buffer would be lost with the connection.
@@ -278,9 +263,9 @@ struct NatsConsumer {
 impl AsyncConsumer for NatsConsumer {
     fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            // The first consumer is at another server than the first publisher.
-            let number = self.group * self.task.workload.consumers + self.consumer + 1;
-            let connection = Connection::open(&self.task, number, &self.notes).await?;
+            let (group, consumer) = (self.group, self.consumer);
+            let connection =
+                Connection::of_consumer(&self.task, group, consumer, &self.notes).await?;
             let mut subscriptions = Vec::new();
             for subject in self.task.destination_names_of(self.consumer) {
                 subscriptions.push(self.subscribe(&connection, subject).await?);

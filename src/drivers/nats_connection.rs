@@ -94,6 +94,50 @@ pub struct Connection {
     pub watch: Arc<Watch>,
 }
 
+/// The connection of a publisher: made before the load, and taken when that begins.
+pub struct PublisherConnection {
+    task: Arc<Task>,
+    publisher: u32,
+    notes: Arc<Notes>,
+    made: Option<Connection>,
+}
+
+impl PublisherConnection {
+    /// Of this publisher; not made yet.
+    pub fn new(task: &Arc<Task>, publisher: u32, notes: &Arc<Notes>) -> PublisherConnection {
+        PublisherConnection {
+            task: Arc::clone(task),
+            publisher,
+            notes: Arc::clone(notes),
+            made: None,
+        }
+    }
+
+    /// Makes it.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn make(&mut self) -> Result<(), DriverError> {
+        self.made = Some(self.open().await?);
+        Ok(())
+    }
+
+    /// Takes it; makes it where that has not been done.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn take(&mut self) -> Result<Connection, DriverError> {
+        match self.made.take() {
+            Some(made) => Ok(made),
+            None => self.open().await,
+        }
+    }
+
+    async fn open(&self) -> Result<Connection, DriverError> {
+        Connection::open(&self.task, self.publisher, &self.notes).await
+    }
+}
+
 /// What the events of a connection amount to.
 #[derive(Debug, Default)]
 pub struct Watch {
@@ -239,6 +283,20 @@ impl Connection {
             address,
             watch,
         })
+    }
+
+    /// That of a consumer: the first is at another server than the first publisher.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub async fn of_consumer(
+        task: &Task,
+        group: u32,
+        consumer: u32,
+        notes: &Arc<Notes>,
+    ) -> Result<Connection, DriverError> {
+        let number = group * task.workload.consumers + consumer + 1;
+        Connection::open(task, number, notes).await
     }
 
     /// Returns when the server has handled everything that was sent before: it answers one message

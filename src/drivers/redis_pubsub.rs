@@ -11,9 +11,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::{StreamExt, TryFutureExt};
 use redis::{Cmd, cmd};
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed, reason,
     setting, version,
@@ -58,11 +56,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         durability: Durability::Memory,
         acks: true,
         order: Order::PerPublisher,
-        settings: &[Setting {
-            side: Side::Publisher,
-            key: "PUBLISH",
-            value: "answer awaited",
-        }],
+        settings: &[Setting::publisher("PUBLISH", "answer awaited")],
         note: "an acknowledgement says that the server handled the message, not that anybody got it; \
                a subscriber that falls behind its output buffer is disconnected",
     }],

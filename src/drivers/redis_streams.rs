@@ -7,9 +7,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisResult, cmd};
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, beside, check_size, failed,
 };
@@ -25,29 +23,10 @@ use crate::scenario::workload::{Delivery, Durability, Pattern};
 
 /// The field of an entry that carries the message.
 const FIELD: &str = "m";
-const AWAITED: Setting = Setting {
-    side: Side::Publisher,
-    key: "XADD",
-    value: "answer awaited",
-};
-const NOACK: Setting = Setting {
-    side: Side::Consumer,
-    key: "XREADGROUP",
-    value: "NOACK",
-};
-const XACK: Setting = Setting {
-    side: Side::Consumer,
-    key: "XREADGROUP",
-    value: "XACK after ack.every messages or ack.within",
-};
-
-const fn server(key: &'static str, value: &'static str) -> Setting {
-    Setting {
-        side: Side::Server,
-        key,
-        value,
-    }
-}
+const AWAITED: Setting = Setting::publisher("XADD", "answer awaited");
+const NOACK: Setting = Setting::consumer("XREADGROUP", "NOACK");
+const XACK: Setting =
+    Setting::consumer("XREADGROUP", "XACK after ack.every messages or ack.within");
 
 const fn offer(
     delivery: Delivery,
@@ -138,13 +117,13 @@ static DESCRIPTOR: Descriptor = Descriptor {
         offer(
             Delivery::AtMostOnce,
             Durability::Memory,
-            &[AWAITED, NOACK, server("appendonly", "no")],
+            &[AWAITED, NOACK, Setting::server("appendonly", "no")],
             "",
         ),
         offer(
             Delivery::AtLeastOnce,
             Durability::Memory,
-            &[AWAITED, XACK, server("appendonly", "no")],
+            &[AWAITED, XACK, Setting::server("appendonly", "no")],
             "",
         ),
         offer(
@@ -153,8 +132,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
             &[
                 AWAITED,
                 NOACK,
-                server("appendonly", "yes"),
-                server("appendfsync", "no"),
+                Setting::server("appendonly", "yes"),
+                Setting::server("appendfsync", "no"),
             ],
             DISK,
         ),
@@ -164,8 +143,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
             &[
                 AWAITED,
                 XACK,
-                server("appendonly", "yes"),
-                server("appendfsync", "no"),
+                Setting::server("appendonly", "yes"),
+                Setting::server("appendfsync", "no"),
             ],
             DISK,
         ),
@@ -175,8 +154,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
             &[
                 AWAITED,
                 NOACK,
-                server("appendonly", "yes"),
-                server("appendfsync", "always"),
+                Setting::server("appendonly", "yes"),
+                Setting::server("appendfsync", "always"),
             ],
             "",
         ),
@@ -186,8 +165,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
             &[
                 AWAITED,
                 XACK,
-                server("appendonly", "yes"),
-                server("appendfsync", "always"),
+                Setting::server("appendonly", "yes"),
+                Setting::server("appendfsync", "always"),
             ],
             "",
         ),

@@ -1,7 +1,7 @@
 //! Invented systems for tests of the plan.
 
 use crate::drivers::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
+    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting,
 };
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
@@ -91,27 +91,15 @@ pub static LOG: Descriptor = Descriptor {
             Delivery::AtLeastOnce,
             Durability::Memory,
             true,
-            &[Setting {
-                side: Side::Server,
-                key: "storage",
-                value: "memory",
-            }],
+            &[Setting::server("storage", "memory")],
         ),
         offer(
             Delivery::AtLeastOnce,
             Durability::Fsync,
             true,
             &[
-                Setting {
-                    side: Side::Server,
-                    key: "storage",
-                    value: "file",
-                },
-                Setting {
-                    side: Side::Publisher,
-                    key: "confirm",
-                    value: "each",
-                },
+                Setting::server("storage", "file"),
+                Setting::publisher("confirm", "each"),
             ],
         ),
     ],

@@ -12,6 +12,7 @@ use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 
 use super::cells::Shape;
+use super::rows::Row;
 use super::table::{BEST, BLURRED, Comparison, INVALID, gives, gives_more};
 
 /// What the figures are, and what the marks mean.
@@ -46,8 +47,36 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
                 printable(&container.image)
             ));
         }
+        notes.extend(noted(row));
     }
     notes
+}
+
+/// What was noted in the trials of a broker: each text once, and in how many trials where not in all.
+fn noted(row: &Row) -> Vec<String> {
+    let mut found: Vec<(&str, usize)> = Vec::new();
+    let mut trials = 0;
+    for attempt in row.results.standing_of(row.place) {
+        trials += 1;
+        for (i, note) in attempt.notes.iter().enumerate() {
+            if attempt.notes[..i].contains(note) {
+                continue;
+            }
+            match found.iter_mut().find(|(known, _)| *known == note) {
+                Some((_, count)) => *count += 1,
+                None => found.push((note, 1)),
+            }
+        }
+    }
+    let label = printable(&row.broker.label);
+    let say = |(note, count): (&str, usize)| {
+        let note = printable(note);
+        match count == trials {
+            true => format!("{label}: {note}"),
+            false => format!("{label}: {note} (in {count} of {trials} trials)"),
+        }
+    };
+    found.into_iter().map(say).collect()
 }
 
 /// That brokers do not do the same work, where the scenario asked for that by name.

@@ -114,16 +114,7 @@ fn colour_changes_no_character_of_the_report() {
     };
     let colored = render(Format::Text, &results, &view);
     assert!(colored.contains("\u{1b}["));
-    let mut bare = String::new();
-    let mut inside = false;
-    for c in colored.chars() {
-        match c {
-            '\u{1b}' => inside = true,
-            'm' if inside => inside = false,
-            c if !inside => bare.push(c),
-            _ => {}
-        }
-    }
+    let bare = crate::terminal::style::without_codes(&colored);
     let plain = View {
         color: false,
         ..view
@@ -150,6 +141,15 @@ fn without_schedule(record: &mut Record, rate: f64) {
     record.rates.bytes = rate * 256.0;
 }
 
+fn without_consumers(record: &mut Record) {
+    record.latencies.remove(&Kind::EndToEnd);
+    record.latencies.remove(&Kind::Transit);
+    record.audit.expected = 0;
+    record.audit.received = 0;
+    record.audit.distinct = 0;
+    record.rates.received = 0.0;
+}
+
 #[test]
 fn a_closed_loop_shows_throughput_at_its_window_and_what_bound_it() {
     let mut plan = sample::plan(&["nats", "kafka"], 3);
@@ -171,11 +171,7 @@ fn a_closed_loop_without_consumers_shows_service_times() {
     plan.workload.consumers = 0;
     let results = sample::run(plan, &[1e5, 2e5], |record, broker, _| {
         without_schedule(record, [40_000.0, 20_000.0][broker]);
-        record.latencies.remove(&Kind::Transit);
-        record.audit.expected = 0;
-        record.audit.received = 0;
-        record.audit.distinct = 0;
-        record.rates.received = 0.0;
+        without_consumers(record);
     });
     insta::assert_snapshot!("closed_publish_only", text(&results, Some(120)));
 }
@@ -185,12 +181,7 @@ fn publish_only_shows_the_publish_latency() {
     let mut plan = sample::plan(&["nats", "kafka"], 5);
     plan.workload.consumers = 0;
     let results = sample::run(plan, &[1e5, 1e5], |record, broker, trial| {
-        record.latencies.remove(&Kind::EndToEnd);
-        record.latencies.remove(&Kind::Transit);
-        record.audit.expected = 0;
-        record.audit.received = 0;
-        record.audit.distinct = 0;
-        record.rates.received = 0.0;
+        without_consumers(record);
         if (broker, trial) == (1, 1) {
             record.audit.failed = 3;
             record.audit.acked -= 3;
@@ -432,6 +423,48 @@ fn names_are_escaped_in_every_format() {
     insta::assert_snapshot!("names_text", text);
     let markdown = render(Format::Markdown, &results, &View::default());
     insta::assert_snapshot!("names_markdown", markdown);
+}
+
+#[test]
+fn what_was_noted_in_the_trials_stands_once_below_the_table_with_the_brokers_name() {
+    let plan = sample::plan(&["mqtt", "nats"], 3);
+    let clean = "sessions are clean";
+    let mut results = sample::run(plan, &[1e5, 2e5], |record, broker, trial| {
+        if broker == 0 {
+            record.notes.extend([clean, clean].map(str::to_owned));
+        }
+        if trial == 2 {
+            record.notes.push("a |connection|\u{7} was lost".to_owned());
+        }
+    });
+    // Of one that was made again only what stands counts.
+    let trial = results.plan.trials[0];
+    let mut record = sample::record(1e5);
+    record.notes.push("it was made again".to_owned());
+    let first = Attempt::of(&record, &results.plan, &trial, 1);
+    let again = Attempt {
+        attempt: 2,
+        ..results.attempts.remove(0)
+    };
+    results.add(first);
+    results.add(again);
+    let text = text(&results, Some(120));
+    let noted = |text: &str| -> Vec<String> {
+        let marks = [clean, "connection", "made again"];
+        let lines = text.lines().map(str::trim);
+        let noted = lines.filter(|line| marks.iter().any(|mark| line.contains(mark)));
+        noted.map(str::to_owned).collect()
+    };
+    let lost = "a |connection|\u{fffd} was lost (in 1 of 3 trials)";
+    let lines = [
+        "mqtt: sessions are clean".to_owned(),
+        format!("mqtt: {lost}"),
+        format!("nats: {lost}"),
+    ];
+    assert_eq!(noted(&text), lines);
+    let markdown = render(Format::Markdown, &results, &View::default());
+    let items = lines.map(|line| format!("- {}", markdown::escape(&line)));
+    assert_eq!(noted(&markdown), items);
 }
 
 #[test]

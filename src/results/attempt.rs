@@ -62,6 +62,9 @@ pub struct Attempt {
     pub reasons: BTreeMap<String, u64>,
     /// What the server said of itself.
     pub server_facts: Vec<(String, String)>,
+    /// What happened that a reader of its figures must know, in sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Whether the user broke it off.
     pub interrupted: bool,
 }
@@ -121,6 +124,7 @@ impl Attempt {
             usage: record.usage,
             reasons: record.reasons.clone(),
             server_facts: record.server_facts.clone(),
+            notes: record.notes.clone(),
             interrupted: record.interrupted,
         }
     }

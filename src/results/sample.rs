@@ -8,13 +8,8 @@ use crate::measure::latency::{Kind, Latency};
 use crate::measure::record::{Audit, Rates, Record, Second};
 use crate::measure::resources::Usage;
 use crate::plan::{Asked, Connection, GivenOffer, Plan, PlannedBroker, PlannedTrial, Secrets};
-use crate::scenario::Disturbed;
-use crate::scenario::units::{Fraction, Rate, Size};
-use crate::scenario::workload::{
-    AckPolicy, Arrival, Delivery, Durability, Load, Measure, Message, Pattern, Payload, Phases,
-    WeightedSize, Workload,
-};
-use std::time::Duration;
+use crate::scenario::workload::{Delivery, Durability};
+use crate::scenario::{self, Overrides, Scenario};
 
 use super::attempt::Attempt;
 use super::model::{Manifest, Results, SCHEMA_VERSION};
@@ -27,48 +22,15 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
         let all = brokers.len() as u32;
         brokers.map(move |broker| (block * all + broker as u32 + 1, block + 1, broker))
     });
+    let asked = asked();
     Plan {
         scenario: "latency".to_owned(),
         description: String::new(),
         seed: 7,
-        workload: Workload {
-            pattern: Pattern::Queue,
-            delivery: Delivery::AtLeastOnce,
-            durability: Durability::Disk,
-            message: Message {
-                sizes: vec![WeightedSize {
-                    size: Size(256),
-                    weight: 1.0,
-                }],
-                payload: Payload::Random,
-                keys: 0,
-                verify: false,
-            },
-            load: Load::Rate {
-                rate: Rate(5_000.0),
-                arrival: Arrival::Uniform,
-            },
-            publishers: 1,
-            consumers: 1,
-            groups: 1,
-            destinations: 1,
-            in_flight: 256,
-            ack: AckPolicy {
-                every: 100,
-                within: Duration::from_millis(10),
-            },
-            transaction: None,
-        },
-        phases: Phases {
-            warmup: Duration::from_secs(5),
-            measure: Measure::Time(Duration::from_secs(20)),
-            drain: Duration::from_secs(10),
-        },
+        workload: asked.workload,
+        phases: asked.phases,
         thresholds: Vec::new(),
-        disturbed: Disturbed {
-            share: Fraction(0.02),
-            repeats: 2,
-        },
+        disturbed: asked.disturbed,
         left_out: Vec::new(),
         brokers: brokers.iter().map(|label| broker(label)).collect(),
         trials: numbers
@@ -82,6 +44,13 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
         defaults: Vec::new(),
         quick: Vec::new(),
     }
+}
+
+fn asked() -> Scenario {
+    let text = "brokers: [loopback]\n\
+                workload: {delivery: at-least-once, durability: disk, load: {rate: 5k/s}}\n\
+                phases: {warmup: 5s, measure: 20s, drain: 10s}\n";
+    scenario::parse("latency.yaml", text, &Overrides::default(), &|_| None).expect("a scenario")
 }
 
 fn broker(label: &str) -> PlannedBroker {

@@ -9,6 +9,8 @@ mod engine;
 mod error;
 mod fetch;
 pub mod find;
+#[cfg(test)]
+mod fixtures;
 pub mod group;
 mod instance;
 mod kafka;

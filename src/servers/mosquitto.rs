@@ -209,19 +209,12 @@ impl Server for Mosquitto {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers::fixtures;
 
     fn layout(config: &[(&str, &str)]) -> Layout {
-        let config = config.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        let site = Site {
-            folder: "/tmp/x".into(),
-            ports: vec![6999],
-            config: ABOUT.effective(&config.collect()).unwrap(),
-        };
-        let found = Found {
-            program: "/nonexistent/sbin/mosquitto".into(),
-            origin: Origin::Path,
-        };
-        Mosquitto.configure(&found, &site)
+        let config = ABOUT.effective(&fixtures::config(config)).unwrap();
+        let found = fixtures::found("/nonexistent/sbin/mosquitto");
+        Mosquitto.configure(&found, &fixtures::site(6999, config))
     }
 
     #[test]

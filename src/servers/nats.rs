@@ -332,25 +332,15 @@ fn in_quotes(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servers::Origin;
+    use crate::servers::fixtures;
 
     fn written(config: &[(&str, &str)]) -> String {
         all_written(config).remove(0)
     }
 
     fn all_written(config: &[(&str, &str)]) -> Vec<String> {
-        let site = Site {
-            folder: "/tmp/x".into(),
-            ports: (4999..).take(9).collect(),
-            config: config
-                .iter()
-                .map(|(k, v)| (k.to_string(), v.to_string()))
-                .collect(),
-        };
-        let found = Found {
-            program: "/bin/nats-server".into(),
-            origin: Origin::Path,
-        };
+        let site = fixtures::site(4999, fixtures::config(config));
+        let found = fixtures::found("/bin/nats-server");
         let files = Nats.configure(&found, &site).files;
         files.into_iter().map(|(_, text)| text).collect()
     }

@@ -206,20 +206,13 @@ impl Server for Redis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::servers::Origin;
+    use crate::servers::fixtures;
 
     fn file(config: &[(&str, &str)]) -> String {
-        let config = config.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        let site = Site {
-            folder: "/tmp/x".into(),
-            ports: vec![6999],
-            config: ABOUT.effective(&config.collect()).unwrap(),
-        };
-        let found = Found {
-            program: "/bin/redis-server".into(),
-            origin: Origin::Path,
-        };
-        Redis.configure(&found, &site).files.remove(0).1
+        let config = ABOUT.effective(&fixtures::config(config)).unwrap();
+        let found = fixtures::found("/bin/redis-server");
+        let layout = Redis.configure(&found, &fixtures::site(6999, config));
+        layout.files.into_iter().next().unwrap().1
     }
 
     #[test]

@@ -115,14 +115,10 @@ fn run(file: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers::fixtures;
 
     fn site(config: &[(&str, &str)]) -> Site {
-        let config = config.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        Site {
-            folder: "/tmp/x".into(),
-            ports: vec![6999],
-            config: config.collect(),
-        }
+        fixtures::site(6999, fixtures::config(config))
     }
 
     #[test]

@@ -319,16 +319,7 @@ mod tests {
         let plain = error.render(false);
         let colored = error.render(true);
         assert_ne!(plain, colored);
-        let mut bare = String::new();
-        let mut inside = false;
-        for c in colored.chars() {
-            match c {
-                '\u{1b}' => inside = true,
-                'm' if inside => inside = false,
-                c if !inside => bare.push(c),
-                _ => {}
-            }
-        }
+        let bare = style::without_codes(&colored);
         assert_eq!(bare, plain);
     }
 

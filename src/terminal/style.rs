@@ -67,6 +67,22 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// What a terminal shows of a text, its colour taken away.
+#[cfg(test)]
+pub fn without_codes(text: &str) -> String {
+    let mut bare = String::new();
+    let mut inside = false;
+    for c in text.chars() {
+        match c {
+            '\u{1b}' => inside = true,
+            'm' if inside => inside = false,
+            c if !inside => bare.push(c),
+            _ => {}
+        }
+    }
+    bare
+}
+
 #[cfg(test)]
 mod tests {
     use anstyle::Color;

@@ -236,16 +236,7 @@ mod tests {
     fn colour_changes_no_character() {
         let colored = table().render(80, true).text;
         assert!(colored.contains('\u{1b}'));
-        let mut bare = String::new();
-        let mut inside = false;
-        for c in colored.chars() {
-            match c {
-                '\u{1b}' => inside = true,
-                'm' if inside => inside = false,
-                c if !inside => bare.push(c),
-                _ => {}
-            }
-        }
+        let bare = style::without_codes(&colored);
         assert_eq!(bare, table().render(80, false).text);
     }
 }

@@ -1,8 +1,6 @@
 //! When the broker dies, stands still, or the user has enough: the trial ends in time, says why, and
 //! its books are exact.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
@@ -31,7 +29,7 @@ fn signal(instance: &Instance, signal: Signal) {
 }
 
 /// What is wrong with the words of a failure; they are for a user.
-pub fn unclear(text: &str) -> Vec<String> {
+fn unclear(text: &str) -> Vec<String> {
     let jargon = [
         "::", "Error(", "Error {", "Kind", "Some(", "os error", "unwrap", "[(",
     ];
@@ -46,9 +44,7 @@ pub fn wrong_in_any_case(seen: &Seen) -> Vec<String> {
     let mut found = seen.record.audit.contradictions();
     let said = seen.record.failure.iter().chain(seen.record.reasons.keys());
     found.extend(said.flat_map(|words| unclear(words)));
-    if !seen.complaints.is_empty() {
-        found.push(format!("standard error: {}", seen.complaints));
-    }
+    found.extend(seen.complained());
     found
 }
 
@@ -84,9 +80,7 @@ fn a_broker_that_dies_ends_the_trial_with_a_reason() {
         |_, instance| signal(instance, Signal::SIGKILL),
         |_, instance, seen| {
             let mut found = wrong_in_any_case(seen);
-            if seen.took > GIVEN_UP {
-                found.push(format!("it took {:?}", seen.took));
-            }
+            found.extend(seen.late(GIVEN_UP));
             match &seen.record.failure {
                 Some(failure) => {
                     let address = &instance.record().url;
@@ -133,9 +127,7 @@ fn a_broker_that_stands_still_for_good_does_not_keep_the_trial() {
             let mut found = wrong_in_any_case(seen);
             let audit = &seen.record.audit;
             // The load and the drain come to their ends first.
-            if seen.took > GIVEN_UP + Duration::from_secs(5) {
-                found.push(format!("it took {:?}", seen.took));
-            }
+            found.extend(seen.late(GIVEN_UP + Duration::from_secs(5)));
             if audit.lost == 0 && audit.unsent == 0 {
                 found.push(format!("nothing is missing: {audit:?}"));
             }
@@ -152,20 +144,15 @@ fn who_has_enough_gets_the_end_at_once() {
         };
         let mut task = combination.task(&broker);
         at_rate(&mut task, 2_000.0, Duration::from_secs(30));
-        let mut asked = Duration::MAX;
         let seen = run_disturbed(task.clone(), |live| {
             live.await_traffic();
-            asked = live.age();
             live.interrupt();
         });
         let mut found = wrong_in_any_case(&seen);
         if !seen.record.interrupted {
             found.push(format!("not interrupted: {:?}", seen.record.failure));
         }
-        let took = seen.took.saturating_sub(asked);
-        if took > PROMPT {
-            found.push(format!("its end took {took:?}"));
-        }
+        found.extend(seen.late_to_end(PROMPT));
         if let Some(instance) = broker.instance() {
             found.extend(leftovers(instance, &task.run_id));
         }
@@ -176,24 +163,17 @@ fn who_has_enough_gets_the_end_at_once() {
 
 #[test]
 fn a_broker_that_stands_still_does_not_keep_who_has_enough() {
-    let asked = Mutex::new(HashMap::new());
     each_disturbed(
         of_each_offer(),
         |task| at_rate(task, 500.0, Duration::from_secs(30)),
         |live, instance| {
             signal(instance, Signal::SIGSTOP);
-            let url = instance.record().url.clone();
-            asked.lock().expect("no panic").insert(url, live.age());
             live.interrupt();
         },
         |_, instance, seen| {
             signal(instance, Signal::SIGCONT);
             let mut found = wrong_in_any_case(seen);
-            let asked = asked.lock().expect("no panic")[&instance.record().url];
-            let took = seen.took.saturating_sub(asked);
-            if took > PATIENCE {
-                found.push(format!("its end took {took:?}"));
-            }
+            found.extend(seen.late_to_end(PATIENCE));
             found
         },
     );

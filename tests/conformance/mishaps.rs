@@ -37,9 +37,7 @@ fn verdict(task: &Task, seen: &Seen) -> Verdict {
 /// What is wrong with how a trial took a mishap that the system itself survived.
 fn badly_taken(task: &Task, seen: &Seen, keeps_acknowledged: bool) -> Vec<String> {
     let mut found = wrong_in_any_case(seen);
-    if seen.took > LOAD + DRAIN + GIVEN_UP {
-        found.push(format!("it took {:?}", seen.took));
-    }
+    found.extend(seen.late(LOAD + DRAIN + GIVEN_UP));
     let record = &seen.record;
     let audit = &record.audit;
     if record.failure.is_none() {
@@ -140,9 +138,7 @@ fn a_destination_that_is_removed_ends_the_trial_with_a_reason() {
         },
         |task, instance, seen| {
             let mut found = wrong_in_any_case(seen);
-            if seen.took > GIVEN_UP {
-                found.push(format!("it took {:?}", seen.took));
-            }
+            found.extend(seen.late(GIVEN_UP));
             let is_told = |failure: &str| {
                 let words = ["not found", "no such", "no longer", "not exist", "deleted"];
                 let failure = failure.to_lowercase();
@@ -175,9 +171,7 @@ fn more_than_a_system_can_take_is_not_called_ok_and_breaks_no_promise() {
         task.phases.drain = DRAIN;
         let seen = run(task.clone());
         let mut found = wrong_in_any_case(&seen);
-        if seen.took > Duration::from_secs(1) + DRAIN + GIVEN_UP {
-            found.push(format!("it took {:?}", seen.took));
-        }
+        found.extend(seen.late(Duration::from_secs(1) + DRAIN + GIVEN_UP));
         let verdict = verdict(&task, &seen);
         if [Outcome::Ok, Outcome::BrokenPromise].contains(&verdict.outcome) {
             found.push(format!("{verdict:?}: {:?}", seen.record.audit));

@@ -13,7 +13,7 @@ use mqbench::scenario::workload::Measure;
 
 use crate::brokers::{Broker, own};
 use crate::combinations::{Combination, at_rate, each, of_each_driver, of_each_offer};
-use crate::disruption::unclear;
+use crate::disruption::wrong_in_any_case;
 use crate::harness::server::free_port;
 use crate::harness::worker::{run, run_disturbed};
 use crate::servers::Known;
@@ -39,18 +39,12 @@ fn task_at(combination: &Combination, address: SocketAddr) -> Task {
 /// Runs a task that finds no broker at this address and says what is wrong with how it failed.
 fn unreachable(task: Task, address: SocketAddr) -> Vec<String> {
     let seen = run(task);
-    let mut found = Vec::new();
-    if seen.took > UNREACHABLE {
-        found.push(format!("it took {:?}", seen.took));
-    }
-    if !seen.complaints.is_empty() {
-        found.push(format!("standard error: {}", seen.complaints));
-    }
+    let mut found = wrong_in_any_case(&seen);
+    found.extend(seen.late(UNREACHABLE));
     let Some(failure) = seen.record.failure else {
         found.push("no failure".to_owned());
         return found;
     };
-    found.extend(unclear(&failure));
     if !failure.contains("connect to") || !failure.contains(&address.to_string()) {
         found.push(format!("it does not say what was attempted: {failure}"));
     }
@@ -112,16 +106,10 @@ fn a_message_that_is_too_large_is_refused_with_a_reason() {
         task.workload.in_flight = 4;
         task.phases.measure = Measure::Count(20);
         let seen = run(task);
-        let mut found = seen.record.audit.contradictions();
-        if seen.took > REFUSED {
-            found.push(format!("it took {:?}", seen.took));
-        }
-        if !seen.complaints.is_empty() {
-            found.push(format!("standard error: {}", seen.complaints));
-        }
+        let mut found = wrong_in_any_case(&seen);
+        found.extend(seen.late(REFUSED));
         let reasons = seen.record.failure.iter().chain(seen.record.reasons.keys());
         let said: Vec<&String> = reasons.collect();
-        found.extend(said.iter().flat_map(|reason| unclear(reason)));
         let names_it = |reason: &&String| {
             let words = ["large", "size", "length", "at most", "exceed", "max"];
             words.iter().any(|w| reason.to_lowercase().contains(w))

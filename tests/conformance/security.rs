@@ -17,7 +17,7 @@ use mqbench::servers::{Config, named};
 use crate::brokers::{Broker, own};
 use crate::certificates::Certificates;
 use crate::combinations::{Combination, each, of_each_driver};
-use crate::disruption::unclear;
+use crate::disruption::wrong_in_any_case;
 use crate::harness::worker::run;
 use crate::program::{Ended, Place};
 
@@ -158,12 +158,8 @@ impl Asking<'_> {
     fn refused(&mut self, what: &str, task: &Task, words: &Words) {
         let seen = run(task.clone());
         let mut say = |problem: String| self.found.push(format!("{what}: {problem}"));
-        if seen.took > SAID {
-            say(format!("it took {:?}", seen.took));
-        }
-        if !seen.complaints.is_empty() {
-            say(format!("standard error: {}", seen.complaints));
-        }
+        let wrong = wrong_in_any_case(&seen).into_iter();
+        wrong.chain(seen.late(SAID)).for_each(&mut say);
         let record = format!("{:?}", seen.record);
         for secret in SECRETS.iter().filter(|secret| record.contains(**secret)) {
             say(format!("the record tells a secret, {secret}"));
@@ -172,7 +168,6 @@ impl Asking<'_> {
             say("it did not fail".to_owned());
             return;
         };
-        unclear(&failure).into_iter().for_each(&mut say);
         let lower = failure.to_lowercase();
         let has = |word: &&&str| lower.contains(**word);
         if !words.one_of.iter().any(|word| has(&word)) {

@@ -4,6 +4,8 @@
 
 pub mod proxy;
 pub mod server;
+#[path = "../support/mod.rs"]
+mod support;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -14,10 +16,7 @@ use mqbench::drivers::descriptor::{Offer, OptionKind};
 use mqbench::drivers::{Driver, DriverError, Session, find};
 use mqbench::engine::task::{Task, WindowBy};
 use mqbench::scenario::units::{Rate, Size};
-use mqbench::scenario::workload::{
-    AckPolicy, Arrival, Delivery, Durability, Load, Measure, Message, Pattern, Payload, Phases,
-    WeightedSize, Workload,
-};
+use mqbench::scenario::workload::{Arrival, Delivery, Durability, Load, Measure, Payload, Phases};
 use serde_json::Value;
 
 /// A queue from one publisher to one consumer: some thousand messages, as fast as the window allows.
@@ -31,53 +30,22 @@ pub fn task(driver: &str, url: Option<String>) -> Task {
         trial,
         // Of this trial alone, so that what it leaves on a server that others use too can be told.
         run_id: format!("test{}x{trial}", std::process::id()),
-        seed: 7,
         driver: driver.to_owned(),
         url,
-        user: None,
-        password: None,
-        token: None,
-        tls: None,
-        nodes: 1,
-        destination: None,
         options: defaults(driver),
-        delivery: offer.delivery,
-        durability: offer.durability,
-        acks: offer.acks,
-        order: offer.order,
         // Decided when the workload is: by the worker of `worker.rs`.
         window: WindowBy::Nothing,
-        workload: Workload {
-            pattern: Pattern::Queue,
-            delivery: Delivery::AtMostOnce,
-            durability: Durability::Memory,
-            message: Message {
-                sizes: vec![WeightedSize {
-                    size: Size(100),
-                    weight: 1.0,
-                }],
-                payload: Payload::Random,
-                keys: 0,
-                verify: true,
-            },
-            load: Load::Max,
-            publishers: 1,
-            consumers: 1,
-            groups: 1,
-            destinations: 1,
-            in_flight: 256,
-            ack: AckPolicy {
-                every: 100,
-                within: Duration::from_millis(10),
-            },
-            transaction: None,
-        },
         phases: Phases {
             warmup: Duration::ZERO,
             measure: Measure::Count(5_000),
             drain: Duration::from_secs(5),
         },
+        ..support::task()
     };
+    task.workload.message.sizes[0].size = Size(100);
+    task.workload.message.payload = Payload::Random;
+    task.workload.load = Load::Max;
+    task.workload.in_flight = 256;
     give(&mut task, offer);
     task
 }

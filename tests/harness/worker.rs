@@ -21,6 +21,8 @@ pub struct Seen {
     pub record: Record,
     /// From the start of the worker to its last word.
     pub took: Duration,
+    /// From the wish that it ends to its last word, where somebody had it.
+    pub end_took: Option<Duration>,
     /// What it wrote to standard error: nothing, unless something panicked.
     pub complaints: String,
 }
@@ -47,6 +49,7 @@ pub struct Live {
     words: Receiver<Word>,
     complaints: JoinHandle<String>,
     began: Instant,
+    interrupted: Option<Instant>,
     record: Option<Record>,
 }
 
@@ -95,6 +98,7 @@ impl Live {
             words,
             complaints,
             began: Instant::now(),
+            interrupted: None,
             record: None,
         }
     }
@@ -130,13 +134,9 @@ impl Live {
         self.words.recv_timeout(left).ok()
     }
 
-    /// How long ago it was started.
-    pub fn age(&self) -> Duration {
-        self.began.elapsed()
-    }
-
     /// Asks it to end with what it has.
     pub fn interrupt(&mut self) {
+        self.interrupted = Some(Instant::now());
         writeln!(self.orders, "{INTERRUPT}").expect("it listens");
     }
 
@@ -148,6 +148,7 @@ impl Live {
             }
         }
         let took = self.began.elapsed();
+        let end_took = self.interrupted.map(|asked| asked.elapsed());
         if self.record.is_none() {
             let _ = self.process.kill();
         }
@@ -170,6 +171,7 @@ impl Live {
         Seen {
             record,
             took,
+            end_took,
             complaints,
         }
     }
@@ -189,9 +191,7 @@ impl Seen {
         found.extend(audit.contradictions());
         found.extend(self.record.notes.iter().cloned());
         found.extend(self.record.reasons.keys().cloned());
-        if !self.complaints.is_empty() {
-            found.push(format!("standard error: {}", self.complaints));
-        }
+        found.extend(self.complained());
         if audit.sent == 0 {
             found.push("nothing was sent".to_owned());
         }
@@ -214,6 +214,24 @@ impl Seen {
             }
         }
         found
+    }
+
+    /// What is wrong where it took longer than this.
+    pub fn late(&self, limit: Duration) -> Option<String> {
+        (self.took > limit).then(|| format!("it took {:?}", self.took))
+    }
+
+    /// What is wrong where it was not asked to end, or took longer than this to do so.
+    pub fn late_to_end(&self, limit: Duration) -> Option<String> {
+        match self.end_took {
+            None => Some("nobody asked it to end".to_owned()),
+            Some(took) => (took > limit).then(|| format!("its end took {took:?}")),
+        }
+    }
+
+    /// What is wrong where it wrote to standard error.
+    pub fn complained(&self) -> Option<String> {
+        (!self.complaints.is_empty()).then(|| format!("standard error: {}", self.complaints))
     }
 
     #[track_caller]

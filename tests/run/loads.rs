@@ -6,7 +6,7 @@ use mqbench::measure::verdict::Outcome;
 use mqbench::results::Attempt;
 
 use crate::program::{attempts, beside_others};
-use crate::{run, scenario};
+use crate::{run, run_one, scenario};
 
 /// Everything that was sent arrived once, in order, unharmed.
 #[track_caller]
@@ -72,10 +72,7 @@ fn arrivals_of_every_kind_are_all_sent() {
 fn a_poisson_load_is_drawn_from_the_seed() {
     let _turn = beside_others();
     let text = scenario("[loopback]", "load: {rate: 2k/s, arrival: poisson}", "");
-    let intended = |text: &str| {
-        let (_, results, _) = run(text, 0);
-        attempts(&results, "loopback")[0].audit.intended
-    };
+    let intended = |text: &str| run_one(text, 0, "loopback").0.audit.intended;
     let other = text.replace("seed: 7", "seed: 8");
     assert_eq!(intended(&text), intended(&text));
     assert_ne!(intended(&text), intended(&other));
@@ -85,9 +82,8 @@ fn a_poisson_load_is_drawn_from_the_seed() {
 fn a_closed_loop_has_a_window_and_no_intended_times() {
     let _turn = beside_others();
     let text = scenario("[loopback]", "load: max\n  in_flight: 4", "");
-    let (_, results, ended) = run(&text, 0);
-    let attempt = attempts(&results, "loopback")[0];
-    assert_complete(attempt, 1);
+    let (attempt, ended) = run_one(&text, 0, "loopback");
+    assert_complete(&attempt, 1);
     assert_eq!(attempt.verdict.outcome, Outcome::Ok);
     assert!(attempt.bound_by.is_some());
     for kind in [
@@ -105,9 +101,8 @@ fn a_closed_loop_has_a_window_and_no_intended_times() {
 
     // Ten milliseconds for each round of a window of four are 400 messages a second, not more.
     let slow = text.replace("[loopback]", "{loopback: {service_time: 10ms}}");
-    let (_, results, _) = run(&slow, 0);
-    let attempt = attempts(&results, "loopback")[0];
-    assert_complete(attempt, 1);
+    let (attempt, _) = run_one(&slow, 0, "loopback");
+    assert_complete(&attempt, 1);
     assert!(attempt.audit.sent <= 36, "{:?}", attempt.audit);
 }
 
@@ -116,18 +111,16 @@ fn a_count_is_kept_to_the_message() {
     let _turn = beside_others();
     for load in ["load: max", "load: {rate: 5k/s}"] {
         let rest = "phases: {warmup: 10ms, measure: 777, drain: 10s}";
-        let (_, results, _) = run(&scenario("[loopback]", load, rest), 0);
-        let attempt = attempts(&results, "loopback")[0];
+        let (attempt, _) = run_one(&scenario("[loopback]", load, rest), 0, "loopback");
         assert_eq!(attempt.audit.sent, 777, "{load}");
-        assert_complete(attempt, 1);
+        assert_complete(&attempt, 1);
     }
 }
 
 #[test]
 fn publishing_without_consumers_and_consuming_without_publishers() {
     let _turn = beside_others();
-    let (_, results, _) = run(&scenario("[loopback]", "consumers: 0", ""), 0);
-    let attempt = attempts(&results, "loopback")[0];
+    let (attempt, _) = run_one(&scenario("[loopback]", "consumers: 0", ""), 0, "loopback");
     let audit = &attempt.audit;
     assert_eq!((audit.sent, audit.acked), (300, 300));
     assert_eq!((audit.expected, audit.received, audit.lost), (0, 0, 0));
@@ -136,8 +129,8 @@ fn publishing_without_consumers_and_consuming_without_publishers() {
 
     let backlog = "pattern: backlog\n  publishers: 0\n  load: max";
     let rest = "phases: {warmup: 0ms, measure: 5000, drain: 10s}";
-    let (_, results, ended) = run(&scenario("[loopback]", backlog, rest), 0);
-    let audit = &attempts(&results, "loopback")[0].audit;
+    let (attempt, ended) = run_one(&scenario("[loopback]", backlog, rest), 0, "loopback");
+    let audit = &attempt.audit;
     assert_eq!((audit.sent, audit.received, audit.lost), (5000, 5000, 0));
     assert!(ended.out.contains("backlog"), "{}", ended.out);
 }
@@ -154,18 +147,16 @@ fn groups_consumers_destinations_keys_sizes_and_publishers_lose_nothing() {
             2,
         ),
     ] {
-        let (_, results, _) = run(&scenario("[loopback]", workload, ""), 0);
-        let attempt = attempts(&results, "loopback")[0];
-        assert_complete(attempt, groups);
+        let (attempt, _) = run_one(&scenario("[loopback]", workload, ""), 0, "loopback");
+        assert_complete(&attempt, groups);
         assert_eq!(attempt.audit.intended, 300, "{workload}");
     }
     let keys = scenario("[loopback]", "consumers: 2", "").replace(
         "{size: 64B, verify: true}",
         "{size: [{size: 64B, weight: 3}, {size: 4KiB, weight: 1}], verify: true, keys: 10, payload: json}",
     );
-    let (_, results, _) = run(&keys, 0);
-    let attempt = attempts(&results, "loopback")[0];
-    assert_complete(attempt, 1);
+    let (attempt, _) = run_one(&keys, 0, "loopback");
+    assert_complete(&attempt, 1);
     // A quarter of 4 KiB and three quarters of 64 bytes are 1,072 bytes in the mean.
     let mean = attempt.rates.bytes / attempt.rates.received;
     assert!((700.0..1500.0).contains(&mean), "{mean}");

@@ -11,7 +11,7 @@ mod loads;
 mod times;
 
 use mqbench::results::{Attempt, Results};
-use program::{Ended, Place};
+use program::{Ended, Place, attempts};
 
 /// Ten messages of warm-up and 300 that count, unless `workload` says otherwise.
 fn scenario(brokers: &str, workload: &str, rest: &str) -> String {
@@ -50,6 +50,15 @@ fn run(scenario: &str, code: i32) -> (Place, Results, Ended) {
     assert_columns(&place, &stored.results);
     place.assert_clean();
     (place, stored.results, ended)
+}
+
+/// Runs a scenario of one trial for each broker, and gives the one of the broker with this label.
+#[track_caller]
+fn run_one(scenario: &str, code: i32, label: &str) -> (Attempt, Ended) {
+    let (_, results, ended) = run(scenario, code);
+    let all = attempts(&results, label);
+    assert_eq!(all.len(), 1, "{label}");
+    (all[0].clone(), ended)
 }
 
 /// `trials.csv` says the same as `results.json`.
