@@ -27,9 +27,15 @@ pub const SECURITY: &[&str] = &["user", "password", "tls"];
 const PORT: u16 = 9092;
 /// How long a cluster may take to let somebody in: a virtual machine that has just started takes seconds
 /// over the first that encrypts or logs in.
-const LET_IN_WITHIN: Duration = Duration::from_secs(10);
+const LET_IN_WITHIN: Duration = Duration::from_secs(8);
 /// How long one question to a cluster that does not answer takes at most.
 const ASKED_FOR: Duration = Duration::from_millis(300);
+
+/// Where connections have failed and none was answered after this time they all will. The client says so
+/// once, however often it happens.
+const FAILED_FOR: Duration = Duration::from_secs(4);
+/// What such a server may want.
+const WANTS: &str = "does it ask for a user and a password, or for encryption?";
 
 /// What a client has said of its connections. Every client has one of its own.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +62,12 @@ impl Heard {
     /// Whether the client has lost all brokers since it was last asked.
     pub fn take_down(&self) -> bool {
         self.0.down.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether there is no sense in trying on after this time.
+    fn is_refused(&self, after: Duration) -> bool {
+        let fails = after > FAILED_FOR && self.failure().is_some();
+        self.0.refused.load(Ordering::Relaxed) || fails
     }
 
     /// Takes in an error that concerns more than one message.
@@ -90,6 +102,8 @@ impl ClientContext for Heard {
 
 impl ConsumerContext for Heard {}
 
+const ENDED: &str = "the server ended the connection";
+
 /// What a line of the client's log says of a connection, in the user's words:
 /// `[thrd:a:1/bootstrap]: a:1/bootstrap: Connect to ipv4#a:1 failed: Connection refused (after 0ms …)`.
 fn plainly(line: &str) -> String {
@@ -99,8 +113,8 @@ fn plainly(line: &str) -> String {
             "the server refused user and password",
         ),
         ("Connection refused", "connection refused"),
-        ("Connection reset", "the server ended the connection"),
-        ("Disconnected", "the server ended the connection"),
+        ("Connection reset", ENDED),
+        ("Disconnected", ENDED),
         ("Invalid response size", "what answers there is no Kafka"),
         ("timed out", "no answer"),
         (
@@ -256,11 +270,10 @@ pub fn config(task: &Task) -> Result<ClientConfig, DriverError> {
         (None, _) => addresses.login,
     };
     if let Some(tls) = &task.tls {
-        match &tls.ca {
-            Some(ca) => config.set("ssl.ca.location", ca),
-            // The library brings its own encryption, which does not know where this system keeps them.
-            None => config.set("ssl.ca.location", "probe"),
-        };
+        // Otherwise those that the system trusts.
+        if let Some(ca) = &tls.ca {
+            config.set("ssl.ca.location", ca);
+        }
         if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
             config.set("ssl.certificate.location", cert);
             config.set("ssl.key.location", key);
@@ -311,7 +324,7 @@ pub fn connect(task: &Task) -> Result<(AdminClient<Heard>, Metadata), DriverErro
     let heard = Heard::default();
     // One for the administration never says what happens to it.
     let asking: BaseConsumer<Heard> = client(task, &config, heard.clone())?;
-    let limit = Instant::now() + LET_IN_WITHIN;
+    let began = Instant::now();
     loop {
         let answer = asking.fetch_metadata(None, ASKED_FOR);
         // What it has to say it says when it is polled.
@@ -321,9 +334,13 @@ pub fn connect(task: &Task) -> Result<(AdminClient<Heard>, Metadata), DriverErro
                 let admin = client(task, &config, Heard::default())?;
                 return Ok((admin, metadata));
             }
-            Err(_) if heard.0.refused.load(Ordering::Relaxed) || Instant::now() > limit => {
+            Err(_) if heard.is_refused(began.elapsed()) || began.elapsed() > LET_IN_WITHIN => {
                 let silence = || format!("no answer within {} s", LET_IN_WITHIN.as_secs());
-                return Err(cannot(heard.failure().unwrap_or_else(silence)));
+                let why = match heard.failure().unwrap_or_else(silence) {
+                    why if why == ENDED => format!("{ENDED} without a word: {WANTS}"),
+                    why => why,
+                };
+                return Err(cannot(why));
             }
             Err(_) => {}
         }
