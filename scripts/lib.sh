@@ -114,6 +114,14 @@ apt_install() {
     as_root "${apt[@]}" -qq -o APT::Update::Error-Mode=any update && as_root "${apt[@]}" install --no-install-recommends "$@"
 }
 
+# For what comes from Maven Central.
+need_maven() {
+    have mvn && return
+    can_install maven
+    step "installing Debian's maven" apt_install maven || die "Debian's maven could not be installed"
+    hash -r
+}
+
 # Puts cargo on the path if rustup left it in the usual place, and checks that it is new enough.
 need_cargo() {
     local wanted version
@@ -143,6 +151,15 @@ prefer_pinned() {
     [ "$(version_of nats-server)" != "$nats_version" ] || return 0
     export MQBENCH_NATS_HOME=$ours
     say "  MQBENCH_NATS_HOME=$ours, because the one on the path is $(version_of nats-server)"
+}
+
+# A port that nobody has at the moment.
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 12000)); do
+        (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    printf %s "$port"
 }
 
 # version_of PROGRAM: the first version number that `--version` prints.

@@ -5,6 +5,8 @@
 //! they are to each other. *latency* paces both alike at 1,000 messages of 256 bytes a second; *throughput*
 //! sends as fast as the same window allows, 100 bytes and 1 KiB, and counts the CPU of the client too.
 
+#[cfg(feature = "kafka")]
+mod kafka;
 mod load;
 mod nats;
 mod redis;
@@ -52,6 +54,8 @@ pub trait Bare: Sync {
 }
 
 static SYSTEMS: &[&dyn Bare] = &[
+    #[cfg(feature = "kafka")]
+    &kafka::Kafka,
     &nats::Nats,
     &redis::PubSub,
     &redis::Streams,

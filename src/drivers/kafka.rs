@@ -10,7 +10,7 @@ use super::descriptor::{
 use super::kafka_client::{SCHEMES, SECURITY};
 use super::kafka_consumer::{Board, KafkaConsumer};
 use super::kafka_publisher::KafkaPublisher;
-use super::kafka_upkeep::{Prepared, clean_up, lag, prepare, tells_lag};
+use super::kafka_upkeep::{Lag, Prepared, clean_up, prepare, tells_lag};
 use super::{Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
@@ -229,6 +229,7 @@ impl Driver for Kafka {
                 task,
                 prepared,
                 boards,
+                lag: Arc::default(),
             }) as Box<dyn Session>)
         })
     }
@@ -255,6 +256,7 @@ struct KafkaSession {
     prepared: Prepared,
     /// By group.
     boards: Vec<Arc<Board>>,
+    lag: Arc<Lag>,
 }
 
 impl Session for KafkaSession {
@@ -287,9 +289,9 @@ impl Session for KafkaSession {
         if !tells_lag(&self.task) {
             return None;
         }
-        let topics = self.prepared.topics.clone();
+        let (topics, lag) = (self.prepared.topics.clone(), Arc::clone(&self.lag));
         Some(Box::pin(async move {
-            let ask = move |task: &Task| lag(task, &topics);
+            let ask = move |task: &Task| lag.ask(task, &topics);
             apart(&self.task, "ask how much waits", ask).await
         }))
     }

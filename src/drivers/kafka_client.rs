@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::AdminClient;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
@@ -24,8 +25,17 @@ pub const SCHEMES: &[&str] = &["kafka"];
 pub const SECURITY: &[&str] = &["user", "password", "tls"];
 /// Where an address names no port.
 const PORT: u16 = 9092;
+/// How long a cluster may take to let somebody in: a virtual machine that has just started takes seconds
+/// over the first that encrypts or logs in.
+const LET_IN_WITHIN: Duration = Duration::from_secs(8);
 /// How long one question to a cluster that does not answer takes at most.
 const ASKED_FOR: Duration = Duration::from_millis(300);
+
+/// Where connections have failed and none was answered after this time they all will. The client says so
+/// once, however often it happens.
+const FAILED_FOR: Duration = Duration::from_secs(4);
+/// What such a server may want.
+const WANTS: &str = "does it ask for a user and a password, or for encryption?";
 
 /// What a client has said of its connections. Every client has one of its own.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +49,8 @@ struct Said {
     refused: AtomicBool,
     /// No broker was connected when it last looked.
     down: AtomicBool,
+    /// A topic that was there is no longer.
+    bereft: AtomicBool,
 }
 
 impl Heard {
@@ -52,12 +64,21 @@ impl Heard {
         self.0.down.swap(false, Ordering::Relaxed)
     }
 
-    /// Takes in an error that concerns the whole client.
+    /// Whether there is no sense in trying on after this time.
+    fn is_refused(&self, after: Duration) -> bool {
+        let fails = after > FAILED_FOR && self.failure().is_some();
+        self.0.refused.load(Ordering::Relaxed) || fails
+    }
+
+    /// Takes in an error that concerns more than one message.
     pub fn note(&self, code: Option<RDKafkaErrorCode>) {
         match code {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.0.down.store(true, Ordering::Relaxed),
             Some(RDKafkaErrorCode::Authentication) => {
                 self.0.refused.store(true, Ordering::Relaxed);
+            }
+            Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                self.0.bereft.store(true, Ordering::Relaxed);
             }
             _ => {}
         }
@@ -79,6 +100,10 @@ impl ClientContext for Heard {
     }
 }
 
+impl ConsumerContext for Heard {}
+
+const ENDED: &str = "the server ended the connection";
+
 /// What a line of the client's log says of a connection, in the user's words:
 /// `[thrd:a:1/bootstrap]: a:1/bootstrap: Connect to ipv4#a:1 failed: Connection refused (after 0ms …)`.
 fn plainly(line: &str) -> String {
@@ -88,8 +113,8 @@ fn plainly(line: &str) -> String {
             "the server refused user and password",
         ),
         ("Connection refused", "connection refused"),
-        ("Connection reset", "the server ended the connection"),
-        ("Disconnected", "the server ended the connection"),
+        ("Connection reset", ENDED),
+        ("Disconnected", ENDED),
         ("Invalid response size", "what answers there is no Kafka"),
         ("timed out", "no answer"),
         (
@@ -112,6 +137,8 @@ fn plainly(line: &str) -> String {
     line.replace("::", " ")
 }
 
+const GONE: &str = "there is no such topic";
+
 /// What a code of the client means to the user.
 pub fn meaning(code: RDKafkaErrorCode) -> String {
     use RDKafkaErrorCode as Code;
@@ -132,7 +159,7 @@ pub fn meaning(code: RDKafkaErrorCode) -> String {
         Code::GroupAuthorizationFailed => "the user may not use the consumer group",
         Code::TransactionalIdAuthorizationFailed => "the user may not send in transactions",
         Code::InvalidReplicationFactor => "the cluster has fewer brokers than `replicas` asks for",
-        Code::UnknownTopicOrPartition | Code::UnknownTopic => "there is no such topic",
+        Code::UnknownTopicOrPartition | Code::UnknownTopic => GONE,
         _ => "",
     };
     if !known.is_empty() {
@@ -233,6 +260,9 @@ pub fn config(task: &Task) -> Result<ClientConfig, DriverError> {
         // A server that was restarted is found again before it is given up.
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "500")
+        // All topics are there when the load begins. One that is gone is not waited for.
+        .set("topic.metadata.refresh.interval.ms", "2000")
+        .set("topic.metadata.propagation.max.ms", "2000")
         .set("allow.auto.create.topics", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
     let login = match (&task.user, &task.password) {
@@ -240,11 +270,10 @@ pub fn config(task: &Task) -> Result<ClientConfig, DriverError> {
         (None, _) => addresses.login,
     };
     if let Some(tls) = &task.tls {
-        match &tls.ca {
-            Some(ca) => config.set("ssl.ca.location", ca),
-            // The library brings its own encryption, which does not know where this system keeps them.
-            None => config.set("ssl.ca.location", "probe"),
-        };
+        // Otherwise those that the system trusts.
+        if let Some(ca) = &tls.ca {
+            config.set("ssl.ca.location", ca);
+        }
         if let (Some(cert), Some(key)) = (&tls.cert, &tls.key) {
             config.set("ssl.certificate.location", cert);
             config.set("ssl.key.location", key);
@@ -293,14 +322,25 @@ pub fn connect(task: &Task) -> Result<(AdminClient<Heard>, Metadata), DriverErro
     let addresses = Addresses::of(url(task)?).map_err(cannot)?;
     reach(task, &addresses).map_err(cannot)?;
     let heard = Heard::default();
-    let admin: AdminClient<Heard> = client(task, &config, heard.clone())?;
-    let limit = Instant::now() + CONNECT_TIMEOUT;
+    // One for the administration never says what happens to it.
+    let asking: BaseConsumer<Heard> = client(task, &config, heard.clone())?;
+    let began = Instant::now();
     loop {
-        match admin.inner().fetch_metadata(None, ASKED_FOR) {
-            Ok(metadata) => return Ok((admin, metadata)),
-            Err(_) if heard.0.refused.load(Ordering::Relaxed) || Instant::now() > limit => {
-                let silence = || format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
-                return Err(cannot(heard.failure().unwrap_or_else(silence)));
+        let answer = asking.fetch_metadata(None, ASKED_FOR);
+        // What it has to say it says when it is polled.
+        asking.poll(Duration::ZERO);
+        match answer {
+            Ok(metadata) => {
+                let admin = client(task, &config, Heard::default())?;
+                return Ok((admin, metadata));
+            }
+            Err(_) if heard.is_refused(began.elapsed()) || began.elapsed() > LET_IN_WITHIN => {
+                let silence = || format!("no answer within {} s", LET_IN_WITHIN.as_secs());
+                let why = match heard.failure().unwrap_or_else(silence) {
+                    why if why == ENDED => format!("{ENDED} without a word: {WANTS}"),
+                    why => why,
+                };
+                return Err(cannot(why));
             }
             Err(_) => {}
         }
@@ -344,6 +384,11 @@ fn greet(host: &str, port: u16) -> Result<(), String> {
     outcome
 }
 
+/// Whether the cluster answers just now.
+pub fn answers(admin: &AdminClient<Heard>) -> bool {
+    admin.inner().fetch_metadata(None, 5 * ASKED_FOR).is_ok()
+}
+
 /// Notices that a cluster is gone: the client itself tries for ever to come back.
 pub struct Vigil {
     heard: Heard,
@@ -359,13 +404,19 @@ impl Vigil {
     /// To be asked again and again; `ask` is a short question that only a living cluster answers.
     ///
     /// # Errors
-    /// Where there has been no answer for [`GONE_AFTER`] since all brokers were lost.
+    /// Where there has been no answer for [`GONE_AFTER`] since all brokers were lost, or a topic is gone.
     pub fn look(
         &mut self,
         task: &Task,
         doing: &str,
         ask: impl FnOnce(Duration) -> bool,
     ) -> Result<(), DriverError> {
+        if self.heard.0.bereft.load(Ordering::Relaxed) {
+            return Err(DriverError {
+                doing: format!("{doing} {}", address(task)),
+                cause: format!("{GONE}: it was deleted"),
+            });
+        }
         if self.heard.take_down() && self.lost.is_none() {
             self.lost = Some(Instant::now());
         }

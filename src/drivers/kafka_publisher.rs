@@ -108,6 +108,9 @@ impl ProducerContext for Deliveries {
             Ok(message) => (message, None),
             Err((error, message)) => (message, Some(error)),
         };
+        if let Some(error) = error {
+            self.heard.note(error.rdkafka_error_code());
+        }
         if let Some(delivered) = &self.transaction {
             return delivered.settle(error.map(words));
         }
@@ -118,9 +121,16 @@ impl ProducerContext for Deliveries {
         match error {
             None if self.silent => {}
             None => acks.acked(token),
+            // Given up at the end: nobody knows what became of it.
+            Some(error) if is_purged(error) => {}
             Some(error) => acks.failed(token, &words(error)),
         }
     }
+}
+
+fn is_purged(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{PurgeInflight, PurgeQueue};
+    matches!(error.rdkafka_error_code(), Some(PurgeInflight | PurgeQueue))
 }
 
 /// One of the publishers.
@@ -259,9 +269,7 @@ impl BlockingPublisher for KafkaPublisher {
                 .fetch_metadata(Some(&topic.name), PREPARED_WITHIN);
             asked.map_err(&wrong)?;
             for partition in 0..topic.partitions.min(64) as i32 {
-                let asked = producer.client();
-                let asked = asked.fetch_watermarks(&topic.name, partition, PREPARED_WITHIN);
-                asked.map_err(&wrong)?;
+                find_leader(&producer, &topic.name, partition).map_err(&wrong)?;
             }
         }
         if let Some(topic) = first_words(task) {
@@ -299,8 +307,8 @@ impl BlockingPublisher for KafkaPublisher {
             }
             None => sending.one_by_one(),
         };
-        if ended.is_err() {
-            // Tells of every message that it was given up.
+        if producer.in_flight_count() > 0 {
+            // What the cluster has not answered by now would hold up the end.
             producer.purge(PurgeConfig::default().queue().inflight());
             let limit = Instant::now() + COMMIT;
             while producer.in_flight_count() > 0 && Instant::now() < limit {
@@ -494,6 +502,35 @@ enum Outcome {
     Aborted(String),
     /// The trial ended first.
     Over,
+}
+
+/// Waits until the leader of a partition serves it. That of a topic that was just made is named before
+/// it knows of that itself, and drops what comes too early.
+fn find_leader(
+    producer: &ThreadedProducer<Deliveries>,
+    topic: &str,
+    partition: i32,
+) -> Result<(), KafkaError> {
+    use RDKafkaErrorCode as Code;
+    let limit = Instant::now() + PREPARED_WITHIN;
+    loop {
+        let asked = producer
+            .client()
+            .fetch_watermarks(topic, partition, PREPARED_WITHIN);
+        let Err(error) = asked else { return Ok(()) };
+        let soon = matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::NotLeaderForPartition
+                    | Code::LeaderNotAvailable
+                    | Code::UnknownTopicOrPartition
+            )
+        );
+        if !soon || Instant::now() > limit {
+            return Err(error);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Hands one message to the library, waiting as long as its queue is full.

@@ -1,6 +1,8 @@
 //! What a trial on Kafka needs beside the messages: topics and their removal, to know that the cluster
 //! keeps what was asked, and to see how much waits.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,16 +14,17 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::Offset;
 
 use super::DriverError;
-use super::kafka_client::{Heard, address, client, config, connect, failed, meaning};
+use super::kafka_client::{Heard, address, answers, client, config, connect, failed, meaning};
 use super::kafka_consumer::group_name;
 use super::kafka_publisher::{Topic, requests};
+use crate::engine::shared::lock;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern, Payload};
 
 /// How long the cluster may take over one thing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// The same where the trial is over and everybody waits.
-const REMOVED_WITHIN: Duration = Duration::from_secs(2);
+/// The same where the trial is over, of a cluster that answers.
+const REMOVED_WITHIN: Duration = Duration::from_secs(10);
 /// How long a question takes at most while something is waited for.
 const STEP: Duration = Duration::from_millis(500);
 /// What a batch of one message has besides the message, at most.
@@ -254,41 +257,61 @@ fn member(task: &Task, group: &str) -> Result<BaseConsumer<Heard>, DriverError> 
     client(task, &settings, Heard::default())
 }
 
-impl rdkafka::consumer::ConsumerContext for Heard {}
+/// Asks how much waits. Each group has a client for it that is kept: to make one takes longer than to ask.
+#[derive(Default)]
+pub struct Lag(Mutex<Vec<BaseConsumer<Heard>>>);
 
-/// Messages that have not been committed by the group that waits for most. Blocks.
-pub fn lag(task: &Task, topics: &[Topic]) -> Result<u64, DriverError> {
-    let wrong = failed(task, "ask how much waits");
-    let mut most = 0;
-    let groups = groups(task);
-    // Where nobody consumes, everything waits.
-    let names = if groups.is_empty() {
-        vec![group_name(task, 0)]
-    } else {
-        groups
-    };
-    for group in names {
-        let consumer = member(task, &group)?;
-        let mut asked = TopicPartitionList::new();
-        for topic in topics {
-            asked.add_partition_range(&topic.name, 0, topic.partitions as i32 - 1);
+impl Lag {
+    /// Messages that have not been committed by the group that waits for most. Blocks.
+    pub fn ask(&self, task: &Task, topics: &[Topic]) -> Result<u64, DriverError> {
+        let wrong = failed(task, "ask how much waits");
+        let mut members = lock(&self.0);
+        if members.is_empty() {
+            let mut names = groups(task);
+            // Where nobody consumes, everything waits.
+            if names.is_empty() {
+                names.push(group_name(task, 0));
+            }
+            let asking = names.iter().map(|name| member(task, name));
+            *members = asking.collect::<Result<_, _>>()?;
         }
-        let committed = consumer
-            .committed_offsets(asked, ANSWER_WITHIN)
-            .map_err(&wrong)?;
-        let mut waiting = 0;
-        for place in committed.elements() {
-            let marks = consumer.fetch_watermarks(place.topic(), place.partition(), ANSWER_WITHIN);
-            let (low, high) = marks.map_err(&wrong)?;
-            let from = match place.offset() {
-                Offset::Offset(offset) => offset,
-                _ => low,
-            };
-            waiting += u64::try_from(high - from).unwrap_or(0);
-        }
-        most = most.max(waiting);
+        let waiting = members.iter().map(|member| waiting(member, topics));
+        let most: Result<Vec<u64>, KafkaError> = waiting.collect();
+        Ok(most.map_err(wrong)?.into_iter().max().unwrap_or(0))
     }
-    Ok(most)
+}
+
+/// What lies behind the place to which a group has committed.
+fn waiting(member: &BaseConsumer<Heard>, topics: &[Topic]) -> Result<u64, KafkaError> {
+    let mut places = TopicPartitionList::new();
+    for topic in topics {
+        places.add_partition_range(&topic.name, 0, topic.partitions as i32 - 1);
+    }
+    // All at once, whatever their number.
+    let at = |place: Offset| {
+        let mut asked = places.clone();
+        asked.set_all_offsets(place)?;
+        member.offsets_for_times(asked, ANSWER_WITHIN)
+    };
+    let ends = at(Offset::End)?.to_topic_map();
+    let committed = member.committed_offsets(places.clone(), ANSWER_WITHIN)?;
+    let committed = committed.to_topic_map();
+    let is_known = |offset: &Offset| matches!(offset, Offset::Offset(_));
+    let begins = match committed.values().all(is_known) {
+        true => HashMap::new(),
+        // Who has committed nothing yet begins where the topic does.
+        false => at(Offset::Beginning)?.to_topic_map(),
+    };
+    let number = |offset: Option<&Offset>| match offset {
+        Some(Offset::Offset(number)) => *number,
+        _ => 0,
+    };
+    let waits = ends.iter().map(|(place, end)| {
+        let from = committed.get(place).filter(|offset| is_known(offset));
+        let from = number(from.or_else(|| begins.get(place)));
+        u64::try_from(number(Some(end)) - from).unwrap_or(0)
+    });
+    Ok(waits.sum())
 }
 
 /// Whether the cluster can tell how much waits: where nothing is committed it cannot.
@@ -308,6 +331,12 @@ fn remove(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
         .build();
     let runtime = runtime.map_err(DriverError::while_doing("start a runtime"))?;
     let wrong = failed(task, "remove what the trial made");
+    // Nobody waits for one that is dead or hangs.
+    if !answers(admin) {
+        return Err(wrong(KafkaError::AdminOp(
+            RDKafkaErrorCode::OperationTimedOut,
+        )));
+    }
     let mut names = task.destination_names();
     names.extend(first_words(task));
     let topics: Vec<&str> = match task.destination {

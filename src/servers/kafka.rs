@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::find::{jar_version, java};
-use super::{About, Found, Launch, Layout, NODES, Server, Setting, Site, Takes, nodes, socket};
+use super::{
+    About, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes, nodes, socket,
+};
 
 /// See the module.
 pub struct Kafka;
@@ -32,7 +34,13 @@ static ABOUT: About = About {
     title: "Kafka",
     version: "4.3.1",
     programs: &[JAR],
-    image: None,
+    image: Some(Image {
+        name: "apache/kafka:4.3.1",
+        programs: &[
+            "/opt/kafka/libs/kafka_2.13-4.3.1.jar",
+            "/opt/java/openjdk/bin/java",
+        ],
+    }),
     url: "kafka://host:9092",
     ports: PORTS,
     // Seconds on an idle machine; half a minute where others keep its cores busy.
@@ -99,7 +107,9 @@ impl Server for Kafka {
     }
 
     fn version(&self, found: &Found) -> io::Result<String> {
-        java()?;
+        if found.container().is_none() {
+            java()?;
+        }
         jar_version(&found.program, JAR)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its name has no version"))
     }
@@ -113,7 +123,7 @@ impl Server for Kafka {
         // What a format writes is the same for all, but for the name and number of the node.
         let format = of_installation(found, "format/bootstrap.checkpoint");
         for node in Node::all(site) {
-            layout.files.push((node.file(), node.configuration()));
+            layout.files.push((node.file(), node.configuration(found)));
             match &format {
                 Some(checkpoint) => {
                     let data = node.data();
@@ -220,7 +230,7 @@ impl Node<'_> {
         format!("server-{}.properties", self.number).into()
     }
 
-    fn configuration(&self) -> String {
+    fn configuration(&self, found: &Found) -> String {
         let mut lines = Vec::new();
         let mut line = |key: &str, value: &str| lines.push(format!("{key}={}", escaped(value)));
         let members = nodes(&self.site.config);
@@ -233,10 +243,13 @@ impl Node<'_> {
             &voters.collect::<Vec<_>>().join(","),
         );
         let (client, internal) = (self.client(), self.internal());
-        let brokers = format!("CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal}");
+        let brokers = |host: &str| format!("CLIENT://{host}:{client},INTERNAL://{host}:{internal}");
         let controller = format!("CONTROLLER://127.0.0.1:{}", self.controller());
-        line("listeners", &format!("{brokers},{controller}"));
-        line("advertised.listeners", &brokers);
+        line(
+            "listeners",
+            &format!("{},{controller}", brokers(found.bind())),
+        );
+        line("advertised.listeners", &brokers("127.0.0.1"));
         line("controller.listener.names", "CONTROLLER");
         line("inter.broker.listener.name", "INTERNAL");
         let encrypted = self.setting(TLS_CERT).is_some();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Child;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mqbench::drivers::descriptor::{Descriptor, Offer, Side};
@@ -33,8 +33,48 @@ pub enum Broker {
     Nobody,
     /// One that others use at the same time.
     Shared(Arc<Instance>),
-    /// One that may be broken.
-    Own(Box<Instance>),
+    /// One that may be broken, in its turn.
+    Own(
+        Box<Instance>,
+        #[allow(dead_code, reason = "it is held")] Turn,
+    ),
+}
+
+/// How many servers that are virtual machines of their own kind start, work and end at a time: more would
+/// keep the cores from each other, and what is tried here is not how that goes.
+const HEAVY_AT_ONCE: usize = 2;
+/// What is given so long to start is such a one.
+const HEAVY: Duration = Duration::from_secs(60);
+
+static HEAVY_ONES: Mutex<usize> = Mutex::new(0);
+static HEAVY_ENDED: Condvar = Condvar::new();
+
+/// The right to have a server of one's own.
+pub struct Turn {
+    is_heavy: bool,
+}
+
+impl Turn {
+    fn for_server(server: &str) -> Turn {
+        let about = named(server).expect("a known server").about();
+        let is_heavy = about.start_within >= HEAVY;
+        if is_heavy {
+            let running = HEAVY_ONES.lock().unwrap_or_else(PoisonError::into_inner);
+            let full = |running: &mut usize| *running >= HEAVY_AT_ONCE;
+            let waited = HEAVY_ENDED.wait_while(running, full);
+            *waited.unwrap_or_else(PoisonError::into_inner) += 1;
+        }
+        Turn { is_heavy }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_heavy {
+            *HEAVY_ONES.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+            HEAVY_ENDED.notify_one();
+        }
+    }
 }
 
 impl Broker {
@@ -42,7 +82,7 @@ impl Broker {
         match self {
             Broker::Nobody => None,
             Broker::Shared(instance) => Some(instance),
-            Broker::Own(instance) => Some(instance),
+            Broker::Own(instance, _) => Some(instance),
         }
     }
 
@@ -86,7 +126,8 @@ pub fn own(
     };
     let mut config = config_of(offer);
     config.extend(further.clone());
-    start(server, config).map(|instance| Broker::Own(Box::new(instance)))
+    let turn = Turn::for_server(server);
+    start(server, config).map(|instance| Broker::Own(Box::new(instance), turn))
 }
 
 /// An instance whose processes were killed and started again; those end with this.

@@ -103,6 +103,17 @@ pub fn all() -> impl Iterator<Item = Combination> {
     })
 }
 
+/// Each offer and each pattern at least once: where they make a difference, but not both at a time. All
+/// of them in the long run.
+pub fn each_once() -> impl Iterator<Item = Combination> {
+    let all_of_them = std::env::var_os("MQBENCH_LONG").is_some();
+    all().filter(move |c| {
+        let first_offer = std::ptr::eq(c.offer, &raw const c.driver.offers[0]);
+        let first_pattern = c.pattern.pattern == c.driver.patterns[0].pattern;
+        all_of_them || first_offer || first_pattern
+    })
+}
+
 /// One for each offer: where the pattern makes no difference.
 pub fn of_each_offer() -> impl Iterator<Item = Combination> {
     all().filter(|c| c.pattern.pattern == c.driver.patterns[0].pattern)
@@ -139,6 +150,7 @@ pub fn each(
                 {
                     for problem in check(combination) {
                         let problem = format!("{combination}: {problem}");
+                        eprintln!("{problem}");
                         failed.lock().expect("no panic").push(problem);
                     }
                 }

@@ -9,7 +9,7 @@ use mqbench::servers::Instance;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use crate::combinations::{Combination, all, at_rate, each, of_each_offer};
+use crate::combinations::{Combination, at_rate, each, each_once, of_each_offer};
 use crate::harness::worker::{Live, Seen, run_disturbed};
 use crate::servers::leftovers;
 
@@ -75,7 +75,7 @@ pub fn each_disturbed(
 #[test]
 fn a_broker_that_dies_ends_the_trial_with_a_reason() {
     each_disturbed(
-        all().filter(|c| !c.is_backlog()),
+        each_once().filter(|c| !c.is_backlog()),
         |task| at_rate(task, 2_000.0, Duration::from_secs(30)),
         |_, instance| signal(instance, Signal::SIGKILL),
         |_, instance, seen| {
@@ -138,7 +138,7 @@ fn a_broker_that_stands_still_for_good_does_not_keep_the_trial() {
 
 #[test]
 fn who_has_enough_gets_the_end_at_once() {
-    each(all().filter(|c| !c.is_backlog()), |combination| {
+    each(each_once().filter(|c| !c.is_backlog()), |combination| {
         let Some(broker) = combination.shared() else {
             return Vec::new();
         };

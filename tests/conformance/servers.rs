@@ -16,6 +16,8 @@ pub struct Known {
     pub limit: (&'static str, &'static str, u64),
     /// The names on the server that contain a text.
     names: fn(&Instance, &str) -> io::Result<Vec<String>>,
+    /// Removes a destination by its name, where the server keeps any.
+    remove: Option<fn(&Instance, &str) -> io::Result<()>>,
 }
 
 static KNOWN: &[Known] = &[
@@ -32,22 +34,34 @@ static KNOWN: &[Known] = &[
                 b"\0\0\0\x11\0\x10\0\0\0\0\0\x02\0\x07mqbench",
             ];
             for request in requests {
-                wire.out.write_all(request)?;
-                let mut length = [0; 4];
-                wire.lines.read_exact(&mut length)?;
-                let mut answer = vec![0; u32::from_be_bytes(length) as usize];
-                wire.lines.read_exact(&mut answer)?;
+                let answer = wire.exchange(request)?;
                 let answer = String::from_utf8_lossy(&answer);
                 let names = answer.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
                 found.extend(names.filter(|n| n.contains(text)).map(str::to_owned));
             }
             Ok(found)
         },
+        remove: Some(|instance, name| {
+            // Deletion of topics, version 1: one topic, and how many milliseconds it may take.
+            let mut request = b"\0\x14\0\x01\0\0\0\x03\0\x07mqbench\0\0\0\x01\0".to_vec();
+            request.push(name.len() as u8);
+            request.extend(name.bytes());
+            request.extend(b"\0\0\x13\x88");
+            let length = (request.len() as u32).to_be_bytes();
+            let mut wire = Wire::to(instance.record().site.port())?;
+            let answer = wire.exchange(&[&length[..], &request].concat())?;
+            match answer.last_chunk::<2>() {
+                Some([0, 0]) => Ok(()),
+                _ => Err(io::Error::other(format!("{answer:?}"))),
+            }
+        }),
     },
     Known {
         server: "mosquitto",
         limit: ("max_packet_size", "4096", 8_192),
         names: sessions_and_retained,
+        // A topic is there as long as somebody speaks of it.
+        remove: None,
     },
     Known {
         server: "nats",
@@ -67,6 +81,21 @@ static KNOWN: &[Known] = &[
             let names = answer.split('"').filter(|word| word.contains(text));
             Ok(names.map(str::to_owned).collect())
         },
+        remove: Some(|instance, name| {
+            let mut wire = Wire::to(instance.record().site.port())?;
+            wire.say("CONNECT {\"verbose\":false}\r\nSUB answers 1\r\n")?;
+            wire.say(&format!(
+                "PUB $JS.API.STREAM.DELETE.{name} answers 0\r\n\r\n"
+            ))?;
+            let mut answer = wire.hear()?;
+            while !answer.starts_with('{') {
+                answer = wire.hear()?;
+            }
+            match answer.contains("\"success\":true") {
+                true => Ok(()),
+                false => Err(io::Error::other(answer)),
+            }
+        }),
     },
     Known {
         server: "pulsar",
@@ -91,11 +120,13 @@ static KNOWN: &[Known] = &[
             }
             Ok(names)
         },
+        remove: None,
     },
     Known {
         server: "rabbitmq",
         limit: ("max_message_size", "4096", 8_192),
         names: rabbitmq_names,
+        remove: None,
     },
     Known {
         server: "redis",
@@ -110,6 +141,11 @@ static KNOWN: &[Known] = &[
                 .map(|_| wire.hear().and_then(|_| wire.hear()))
                 .collect()
         },
+        remove: Some(|instance, name| {
+            let mut wire = Wire::to(instance.record().site.port())?;
+            wire.say(&format!("DEL {name}\r\n"))?;
+            wire.hear().map(drop)
+        }),
     },
 ];
 
@@ -121,18 +157,15 @@ pub fn keeps_address(server: &str) -> bool {
     !TELL_THEIR_ADDRESS.contains(&server)
 }
 
-/// Removes a destination behind the back of those who use it; `None` where that cannot be done with a
-/// line or two.
-pub fn remove_destination(instance: &Instance, name: &str) -> Option<io::Result<()>> {
-    let line = match instance.server().about().name {
-        "redis" => format!("DEL {name}\r\n"),
-        _ => return None,
-    };
-    let wire = Wire::to(instance.record().site.port());
-    Some(wire.and_then(|mut wire| {
-        wire.say(&line)?;
-        wire.hear().map(drop)
-    }))
+/// Whether [`remove_destination`] knows how.
+pub fn can_remove(server: &str) -> bool {
+    Known::of(server).remove.is_some()
+}
+
+/// Removes a destination behind the back of those who use it.
+pub fn remove_destination(instance: &Instance, name: &str) -> io::Result<()> {
+    let known = Known::of(instance.server().about().name);
+    known.remove.expect("one that can")(instance, name)
 }
 
 impl Known {
@@ -261,6 +294,16 @@ impl Wire {
 
     fn say(&mut self, line: &str) -> io::Result<()> {
         self.out.write_all(line.as_bytes())
+    }
+
+    /// Sends what is framed by its length, and hears an answer that is.
+    fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
+        self.out.write_all(request)?;
+        let mut length = [0; 4];
+        self.lines.read_exact(&mut length)?;
+        let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+        self.lines.read_exact(&mut answer)?;
+        Ok(answer)
     }
 
     fn hear(&mut self) -> io::Result<String> {
