@@ -7,6 +7,7 @@
 
 mod load;
 mod nats;
+mod rabbitmq;
 mod redis;
 mod zeromq;
 
@@ -53,6 +54,7 @@ pub trait Bare: Sync {
 
 static SYSTEMS: &[&dyn Bare] = &[
     &nats::Nats,
+    &rabbitmq::RabbitMq,
     &redis::PubSub,
     &redis::Streams,
     &zeromq::ZeroMq,
