@@ -250,9 +250,11 @@ fn a_backlog_is_counted_for_the_group_that_is_furthest_behind() {
     let mut task = task_at(&server, Durability::Memory);
     task.workload.groups = 2;
     let session = prepare(&task).expect("prepared");
+    // The connection that asks is kept, and lives with its runtime.
+    let asking = runtime();
     let waiting = || {
         let asked = session.backlog().expect("it tells");
-        runtime().block_on(asked).expect("an answer")
+        asking.block_on(asked).expect("an answer")
     };
     assert_eq!(waiting(), 0);
     let mut other = task.clone();

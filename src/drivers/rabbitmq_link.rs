@@ -2,16 +2,17 @@
 //! says of them beside the calls.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::tcp::{AMQPUriTcpExt, RustlsConnector, TLSConfig};
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::tcp::{AsyncTcpStream, RustlsConnector};
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -256,14 +257,13 @@ impl Target {
         let runtime = lapin::runtime::default_runtime()?;
         let properties = ConnectionProperties::default().with_connection_name("mqbench".into());
         let (host, tls) = (self.uri.authority.host.clone(), self.tls.clone());
+        // Not by the library, which leaves a panic on standard error where its runtime ends meanwhile, as
+        // that of a trial which has been broken off does.
+        let found = lookup_host((host.clone(), self.uri.authority.port)).await?;
+        let addresses: Vec<SocketAddr> = found.collect();
         // The library would encrypt by itself, but with authorities and certificates of its own finding.
-        let connect = async move |uri: AMQPUri, runtime| {
-            let plain = AMQPUri {
-                scheme: AMQPScheme::AMQP,
-                ..uri
-            };
-            let none = TLSConfig::default();
-            let stream = plain.connect_with_config_async(none, &runtime).await?;
+        let connect = async move |_, runtime| {
+            let stream = AsyncTcpStream::connect(&runtime, addresses.clone()).await?;
             match &tls {
                 Some(connector) => Ok(stream.into_rustls(connector, &host).await?),
                 None => Ok(stream),
