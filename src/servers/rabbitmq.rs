@@ -9,9 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{
-    About, Config, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes,
-};
+use super::{About, Config, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes};
 use super::{nodes, socket};
 
 /// See the module.
