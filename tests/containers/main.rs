@@ -46,6 +46,7 @@ fn add_rabbitmq(engine: &Engine) -> bool {
     let mut content = vec![
         (home.join("sbin"), "/usr/local/sbin".to_owned()),
         (home.join("plugins"), "/usr/local/plugins".to_owned()),
+        (home.join("escript"), "/usr/local/escript".to_owned()),
         (erlang.to_owned(), erlang.display().to_string()),
     ];
     for program in [
