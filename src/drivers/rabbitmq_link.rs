@@ -327,8 +327,15 @@ async fn greeting(uri: &AMQPUri, encrypted: Option<&Tls>) -> Result<Vec<u8>, Str
     match encrypted {
         Some(tls) => {
             let mut stream = tls::handshake(host, port, tls).await?;
-            let frame = first_frame(&mut stream).await;
-            frame.map_err(|error| tls::refused(&plain(&error), tls))
+            match first_frame(&mut stream).await {
+                Ok(frame) => Ok(frame),
+                // What the server objects to is lost where our first words are on the way when it closes;
+                // who says nothing hears it.
+                Err(error) => {
+                    tls::probe(host, port, tls).await?;
+                    Err(tls::refused(&plain(&error), tls))
+                }
+            }
         }
         None => {
             let stream = TcpStream::connect((host, port)).await;
