@@ -158,6 +158,12 @@ impl Link {
         self.connection.create_channel().await
     }
 
+    /// Closes a channel that has done its work. One that is merely dropped is closed by the library while
+    /// the connection already is, which it takes for an error, and breaks off.
+    pub async fn done_with(&self, channel: Channel) {
+        let _ = timeout(FAREWELL, channel.close(200, "done".into())).await;
+    }
+
     /// What was attempted, at which server.
     pub fn failed(&self, doing: &str, error: &lapin::Error) -> DriverError {
         DriverError {

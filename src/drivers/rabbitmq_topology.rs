@@ -239,6 +239,7 @@ impl Topology {
                 self.bind(&channel, queue).await.map_err(wrong)?;
             }
         }
+        link.done_with(channel).await;
         Ok(())
     }
 
@@ -345,6 +346,7 @@ impl Topology {
                 gone.await.map_err(wrong)?;
             }
         }
+        link.done_with(channel).await;
         Ok(())
     }
 }
