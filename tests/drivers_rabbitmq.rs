@@ -2,8 +2,10 @@
 
 mod harness;
 
+use std::collections::HashSet;
+use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +16,12 @@ use lapin::options::QueueDeleteOptions;
 use lapin::{Connection, ConnectionProperties};
 use mqbench::engine::task::Task;
 use mqbench::processes::reaper::Reaper;
+use mqbench::scenario::units::Size;
 use mqbench::scenario::workload::{Delivery, Durability, Measure, Pattern};
+use mqbench::servers::group::wait_until;
 use mqbench::servers::{Config, Error, Instance, Keeper, Order, named};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 /// Ends every server when the test process ends: statics are never dropped.
@@ -83,10 +89,15 @@ fn delete(server: &Instance, queue: &str) {
 
 /// Runs a function of the server in the server.
 fn call(server: &Instance, function: &str) {
+    call_at(server, "rabbitmq", function);
+}
+
+/// The same in one of several members.
+fn call_at(server: &Instance, member: &str, function: &str) {
     let site = &server.record().site;
     let cookie = std::fs::read_to_string(site.folder.join(".erlang.cookie")).expect("a cookie");
     let status = Command::new("erl_call")
-        .args(["-sname", "rabbitmq@localhost", "-c", &cookie])
+        .args(["-sname", &format!("{member}@localhost"), "-c", &cookie])
         .args(["-a", function])
         .env("ERL_EPMD_PORT", site.ports[2].to_string())
         .status();
@@ -250,9 +261,11 @@ fn a_backlog_is_counted_for_the_group_that_is_furthest_behind() {
     let mut task = task_at(&server, Durability::Memory);
     task.workload.groups = 2;
     let session = prepare(&task).expect("prepared");
+    // The connection that asks is kept, and lives with its runtime.
+    let asking = runtime();
     let waiting = || {
         let asked = session.backlog().expect("it tells");
-        runtime().block_on(asked).expect("an answer")
+        asking.block_on(asked).expect("an answer")
     };
     assert_eq!(waiting(), 0);
     let mut other = task.clone();
@@ -265,6 +278,125 @@ fn a_backlog_is_counted_for_the_group_that_is_furthest_behind() {
     assert_eq!(run(other).record.audit.acked, 30);
     assert_eq!(waiting(), 30);
     runtime().block_on(session.clean_up()).expect("removed");
+}
+
+/// What a server writes and syncs, and what it says to its clients.
+struct Trace {
+    strace: Child,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Trace {
+    /// `None` where this machine has no strace, or lets nobody trace.
+    fn of(server: &Instance) -> Option<Trace> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("trace");
+        let pids = server.record().pids();
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-q", "-q", "-y", "-s", "4096"]);
+        strace.args(["-e", "trace=fsync,fdatasync,write,writev,pwrite64,pwritev"]);
+        strace.args(["-o", &file.to_string_lossy()]);
+        strace.args(
+            pids.iter()
+                .flat_map(|pid| ["-p".to_owned(), pid.to_string()]),
+        );
+        let strace = strace.stderr(Stdio::null()).spawn().ok()?;
+        let mut trace = Trace {
+            strace,
+            file,
+            _folder: folder,
+        };
+        let tracer = format!("TracerPid:\t{}\n", trace.strace.id());
+        let is_traced = |pid: &i32| {
+            let status = fs::read_to_string(format!("/proc/{pid}/status"));
+            status.is_ok_and(|status| status.contains(&tracer))
+        };
+        if wait_until(Duration::from_secs(10), || pids.iter().all(is_traced)) {
+            return Some(trace);
+        }
+        trace.end();
+        None
+    }
+
+    /// Lets go of the server, and says for each confirm how many writes to files of queues, and how many
+    /// syncs of them, had been done when it was sent.
+    fn before_confirms(mut self) -> Vec<(u64, u64)> {
+        self.end();
+        let trace = fs::read_to_string(&self.file).expect("a trace");
+        let (mut written, mut synced, mut seen) = (0, 0, Vec::new());
+        // A call that others overtake ends in a line of its own, which does not name the file.
+        let mut begun: HashSet<&str> = HashSet::new();
+        for line in trace.lines() {
+            let thread = line.split_whitespace().next().unwrap_or_default();
+            let of_queue =
+                OF_QUEUES.iter().any(|part| line.contains(part)) || begun.contains(thread);
+            if of_queue && line.ends_with("<unfinished ...>") {
+                begun.insert(thread);
+            } else if of_queue {
+                begun.remove(thread);
+                synced += u64::from(line.contains("sync"));
+                written += u64::from(line.contains("write"));
+            }
+            let confirms = line.matches(CONFIRM).count();
+            seen.extend((0..confirms).map(|_| (written, synced)));
+        }
+        seen
+    }
+
+    fn end(&mut self) {
+        // Asked to end, it lets go of the server first.
+        let _ = kill(Pid::from_raw(self.strace.id() as i32), Signal::SIGTERM);
+        let _ = self.strace.wait();
+    }
+}
+
+/// Files of a classic queue (its store of messages and its index), of quorum queues, and of a stream.
+const OF_QUEUES: &[&str] = &["/msg_stores/", "/quorum/", "/stream/"];
+/// The beginning of a `basic.ack`, as strace shows it: length, class and method.
+const CONFIRM: &str = r"\0\0\0\r\0<\0P";
+
+#[test]
+fn a_message_is_written_before_its_confirm_and_synced_where_that_is_said() {
+    let Some(server) = start(&[]) else {
+        return;
+    };
+    // With what was asked and the size of messages: how many writes and syncs each confirm waits for.
+    // Small messages of a classic queue lie in its index, larger ones in a store.
+    for (queue, durability, size, writes, syncs) in [
+        ("classic", Durability::Memory, 100, 0, 0),
+        ("classic", Durability::Disk, 100, 1, 1),
+        ("classic", Durability::Disk, 8_192, 1, 1),
+        ("stream", Durability::Disk, 100, 1, 0),
+        ("quorum", Durability::Fsync, 100, 1, 1),
+    ] {
+        let mut task = with(
+            task_at(&server, durability),
+            &[("queue", Value::from(queue))],
+        );
+        task.workload.message.sizes[0].size = Size(size);
+        task.workload.in_flight = 1;
+        task.phases.measure = Measure::Count(50);
+        let Some(trace) = Trace::of(&server) else {
+            if Command::new("strace").arg("-V").output().is_err() {
+                skipped("strace");
+            }
+            eprintln!("skipped: needs the right to trace");
+            return;
+        };
+        run(task.clone()).assert_complete(&task);
+        let seen = trace.before_confirms();
+        let what = format!("{queue}, {durability:?}, {size} bytes: {seen:?}");
+        assert_eq!(seen.len(), 50, "confirms in the trace: {what}");
+        // A message is sent when the one before was confirmed.
+        for pair in seen.windows(2) {
+            let (written, synced) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
+            assert!(written >= writes && synced >= syncs, "{what}");
+        }
+        if durability == Durability::Memory {
+            assert_eq!(seen.last(), Some(&(0, 0)), "{what}");
+        }
+    }
 }
 
 #[test]
@@ -282,4 +414,36 @@ fn a_cluster_keeps_a_queue_on_three_members_and_can_be_suspended() {
     server.resume().expect("resumed");
     run(task.clone()).assert_complete(&task);
     server.stop().expect("stopped");
+}
+
+#[test]
+fn a_leader_that_dies_takes_nothing_with_it_that_was_confirmed() {
+    let Some(server) = start(&[("nodes", "3")]) else {
+        return;
+    };
+    let mut task = task_at(&server, Durability::Fsync);
+    task.nodes = 3;
+    // The others look for a dead leader once in 5 s.
+    at_rate(&mut task, 200.0, Duration::from_secs(25));
+    task.phases.drain = Duration::from_secs(20);
+    let seen = run_disturbed(task, |live| {
+        live.await_traffic();
+        // Away from the member that clients are connected to, the first.
+        let queue = format!("'%2F_{}'", live.task.destination(0));
+        let member = |number: u32| format!("{{{queue},rabbitmq{number}@localhost}}");
+        let to_second = format!("ra transfer_leadership [{},{}]", member(1), member(2));
+        call_at(&server, "rabbitmq1", &to_second);
+        let log = server.record().site.log("rabbitmq1");
+        let follows = || {
+            let log = fs::read_to_string(&log).expect("a log");
+            log.contains(&format!("detected a new leader {}", member(2)))
+        };
+        assert!(wait_until(Duration::from_secs(10), follows), "it leads");
+        let second = server.record().processes[2].group.pid;
+        killpg(Pid::from_raw(second), Signal::SIGKILL).expect("it runs");
+    });
+    assert_eq!(seen.record.failure, None);
+    let audit = &seen.record.audit;
+    assert_eq!((audit.lost_acked, audit.unresolved), (0, 0), "{audit:?}");
+    assert!(audit.acked > 1_000, "it went on: {audit:?}");
 }

@@ -9,6 +9,8 @@
 mod kafka;
 mod load;
 mod nats;
+#[cfg(feature = "rabbitmq")]
+mod rabbitmq;
 mod redis;
 mod zeromq;
 
@@ -57,6 +59,8 @@ static SYSTEMS: &[&dyn Bare] = &[
     #[cfg(feature = "kafka")]
     &kafka::Kafka,
     &nats::Nats,
+    #[cfg(feature = "rabbitmq")]
+    &rabbitmq::RabbitMq,
     &redis::PubSub,
     &redis::Streams,
     &zeromq::ZeroMq,

@@ -403,7 +403,7 @@ impl Sending<'_> {
         let most = limits.messages.max(1) as usize;
         let mut tokens: Vec<Token> = Vec::with_capacity(most);
         let mut since = Instant::now();
-        let ended = loop {
+        loop {
             let left = match tokens.is_empty() {
                 true => PATIENCE,
                 false => limits.within.saturating_sub(since.elapsed()),
@@ -442,8 +442,7 @@ impl Sending<'_> {
                 self.fail(&mut tokens, &error.cause);
                 break Err(error);
             }
-        };
-        ended
+        }
     }
 
     fn fail(&self, tokens: &mut Vec<Token>, why: &str) {

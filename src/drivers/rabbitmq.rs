@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use lapin::Channel;
+use tokio::sync::Mutex;
 
 use super::descriptor::{
     Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
@@ -194,6 +195,7 @@ impl Driver for RabbitMq {
                 topology: Arc::new(topology),
                 facts,
                 notes: Arc::default(),
+                asking: Mutex::default(),
             };
             if let Err(error) = session.declare().await {
                 // What was made so far would stay; the error is what the user must hear.
@@ -210,6 +212,8 @@ struct RabbitSession {
     topology: Arc<Topology>,
     facts: Vec<(String, String)>,
     notes: Arc<Notes>,
+    /// What asks for the backlog, over and over: a connection costs the server more than its answer.
+    asking: Mutex<Option<(Link, Channel)>>,
 }
 
 impl RabbitSession {
@@ -260,9 +264,18 @@ impl Session for RabbitSession {
         // A stream counts what it keeps, read or not.
         (!self.topology.is_stream()).then(|| {
             let waiting = async {
-                let link = self.link().await?;
-                let waiting = self.topology.backlog(&link).await?;
-                link.close().await;
+                let mut asking = self.asking.lock().await;
+                let (link, channel) = match asking.take() {
+                    Some(open) => open,
+                    None => {
+                        let link = self.link().await?;
+                        let channel = link.channel().await?;
+                        (link, channel)
+                    }
+                };
+                let waiting = self.topology.backlog(&link, &channel).await?;
+                // One that failed is of no further use.
+                *asking = Some((link, channel));
                 Ok(waiting)
             };
             Box::pin(waiting) as BoxFuture<'_, _>

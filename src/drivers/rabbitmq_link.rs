@@ -2,16 +2,17 @@
 //! says of them beside the calls.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::tcp::{AMQPUriTcpExt, RustlsConnector, TLSConfig};
-use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::tcp::{AsyncTcpStream, RustlsConnector};
+use lapin::uri::AMQPUri;
 use lapin::{Channel, Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -157,6 +158,12 @@ impl Link {
         self.connection.create_channel().await
     }
 
+    /// Closes a channel that has done its work. One that is merely dropped is closed by the library while
+    /// the connection already is, which it takes for an error, and breaks off.
+    pub async fn done_with(&self, channel: Channel) {
+        let _ = timeout(FAREWELL, channel.close(200, "done".into())).await;
+    }
+
     /// What was attempted, at which server.
     pub fn failed(&self, doing: &str, error: &lapin::Error) -> DriverError {
         DriverError {
@@ -256,14 +263,13 @@ impl Target {
         let runtime = lapin::runtime::default_runtime()?;
         let properties = ConnectionProperties::default().with_connection_name("mqbench".into());
         let (host, tls) = (self.uri.authority.host.clone(), self.tls.clone());
+        // Not by the library, which leaves a panic on standard error where its runtime ends meanwhile, as
+        // that of a trial which has been broken off does.
+        let found = lookup_host((host.clone(), self.uri.authority.port)).await?;
+        let addresses: Vec<SocketAddr> = found.collect();
         // The library would encrypt by itself, but with authorities and certificates of its own finding.
-        let connect = async move |uri: AMQPUri, runtime| {
-            let plain = AMQPUri {
-                scheme: AMQPScheme::AMQP,
-                ..uri
-            };
-            let none = TLSConfig::default();
-            let stream = plain.connect_with_config_async(none, &runtime).await?;
+        let connect = async move |_, runtime| {
+            let stream = AsyncTcpStream::connect(&runtime, addresses.clone()).await?;
             match &tls {
                 Some(connector) => Ok(stream.into_rustls(connector, &host).await?),
                 None => Ok(stream),
@@ -327,8 +333,15 @@ async fn greeting(uri: &AMQPUri, encrypted: Option<&Tls>) -> Result<Vec<u8>, Str
     match encrypted {
         Some(tls) => {
             let mut stream = tls::handshake(host, port, tls).await?;
-            let frame = first_frame(&mut stream).await;
-            frame.map_err(|error| tls::refused(&plain(&error), tls))
+            match first_frame(&mut stream).await {
+                Ok(frame) => Ok(frame),
+                // What the server objects to is lost where our first words are on the way when it closes;
+                // who says nothing hears it.
+                Err(error) => {
+                    tls::probe(host, port, tls).await?;
+                    Err(tls::refused(&plain(&error), tls))
+                }
+            }
         }
         None => {
             let stream = TcpStream::connect((host, port)).await;

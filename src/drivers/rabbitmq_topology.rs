@@ -239,6 +239,7 @@ impl Topology {
                 self.bind(&channel, queue).await.map_err(wrong)?;
             }
         }
+        link.done_with(channel).await;
         Ok(())
     }
 
@@ -310,8 +311,7 @@ impl Topology {
     }
 
     /// Messages that wait for the group that is furthest behind, over all destinations.
-    pub async fn backlog(&self, link: &Link) -> Result<u64, DriverError> {
-        let channel = link.channel().await?;
+    pub async fn backlog(&self, link: &Link, channel: &Channel) -> Result<u64, DriverError> {
         let mut waiting = vec![0; self.routes.len()];
         for queue in &self.queues {
             let options = QueueDeclareOptions {
@@ -346,6 +346,7 @@ impl Topology {
                 gone.await.map_err(wrong)?;
             }
         }
+        link.done_with(channel).await;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{About, Config, Found, Launch, Layout, NODES, Server, Setting, Site, Takes};
+use super::{About, Config, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes};
 use super::{nodes, socket};
 
 /// See the module.
@@ -52,7 +52,11 @@ static ABOUT: About = About {
     title: "RabbitMQ",
     version: "3.10.8",
     programs: &["rabbitmq-server"],
-    image: None,
+    // By their names alone: images keep them in different folders, all of them on the path.
+    image: Some(Image {
+        name: "rabbitmq:3.10.8",
+        programs: &["rabbitmq-server", "epmd"],
+    }),
     url: "amqp://host:5672",
     ports: PORTS,
     // A cluster's members start at once and join one after the other.
@@ -98,18 +102,19 @@ impl Server for RabbitMq {
     /// Read from the folder of its plugins, where the server itself is one: to ask the program takes
     /// seconds and a port mapper.
     fn version(&self, found: &Found) -> io::Result<String> {
-        let program = fs::canonicalize(script(&found.program))?;
-        let home = program.parent().and_then(Path::parent);
-        let plugins = home.unwrap_or(Path::new("/")).join("plugins");
-        for plugin in fs::read_dir(&plugins)? {
-            let name = plugin?.file_name();
-            let version = name.to_str().and_then(|name| name.strip_prefix("rabbit-"));
-            if let Some(version) = version {
-                return Ok(version.trim_end_matches(".ez").to_owned());
-            }
+        if let Some(contained) = found.container() {
+            let plugins = contained.output_of(Path::new("sh"), &["-c", LIST_PLUGINS])?;
+            return version_among(plugins.lines(), "the image");
         }
-        let nothing = format!("{} has no rabbit-VERSION", plugins.display());
-        Err(io::Error::new(io::ErrorKind::NotFound, nothing))
+        let program = fs::canonicalize(script(found))?;
+        let home = program.parent().and_then(Path::parent);
+        let folder = home.unwrap_or(Path::new("/")).join("plugins");
+        let mut plugins = Vec::new();
+        for plugin in fs::read_dir(&folder)? {
+            plugins.push(plugin?.file_name().to_string_lossy().into_owned());
+        }
+        let plugins = plugins.iter().map(String::as_str);
+        version_among(plugins, &folder.display().to_string())
     }
 
     fn configure(&self, found: &Found, site: &Site) -> Layout {
@@ -144,7 +149,9 @@ impl Server for RabbitMq {
         for member in members(site) {
             let file = format!("{}.conf", member.log);
             let path = site.folder.join(&file);
-            layout.files.push((file.into(), member.configuration(site)));
+            layout
+                .files
+                .push((file.into(), member.configuration(found, site)));
             layout.processes.push(member.launch(found, site, path));
         }
         layout
@@ -247,9 +254,9 @@ fn encrypts(site: &Site) -> bool {
 }
 
 impl Member {
-    fn configuration(&self, site: &Site) -> String {
+    fn configuration(&self, found: &Found, site: &Site) -> String {
         let mut text = String::from("loopback_users = none\n");
-        let listener = format!("127.0.0.1:{}", self.port);
+        let listener = format!("{}:{}", found.bind(), self.port);
         if encrypts(site) {
             text += &format!("listeners.tcp = none\nlisteners.ssl.1 = {listener}\n");
             for (key, name) in [
@@ -313,6 +320,8 @@ impl Member {
                 site.folder.join("advanced.config").into(),
             ),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".into()),
+            // Nowhere: it would add what is configured for the machine's own server.
+            ("RABBITMQ_CONFIG_FILES", site.folder.join("none").into()),
             ("RABBITMQ_DIST_PORT", self.distribution.to_string().into()),
             (
                 "RABBITMQ_PID_FILE",
@@ -323,7 +332,7 @@ impl Member {
         let env = env.map(|(name, value)| (name.to_owned(), value));
         Launch {
             name: self.log.clone(),
-            program: script(&found.program),
+            program: script(found),
             args: Vec::new(),
             env: env.into(),
         }
@@ -344,9 +353,28 @@ fn advanced(config: &Config) -> String {
     )
 }
 
+/// What prints the plugins of the server on the path.
+const LIST_PLUGINS: &str = "script=$(readlink -f \"$(command -v rabbitmq-server)\") && \
+                            ls \"${script%/*/*}/plugins\"";
+
+/// The version of the server among the plugins of `place`.
+fn version_among<'p>(plugins: impl Iterator<Item = &'p str>, place: &str) -> io::Result<String> {
+    let mut versions = plugins.filter_map(|plugin| plugin.strip_prefix("rabbit-"));
+    let version = versions.next();
+    let version = version.map(|version| version.trim_end_matches(".ez").to_owned());
+    version.ok_or_else(|| {
+        let nothing = format!("{place} has no rabbit-VERSION among its plugins");
+        io::Error::new(io::ErrorKind::NotFound, nothing)
+    })
+}
+
 /// The server's own script. Debian has a wrapper of the same name on the path, which runs it as another
 /// user; it is a link into the folder of the script.
-fn script(program: &Path) -> PathBuf {
+fn script(found: &Found) -> PathBuf {
+    let program = &found.program;
+    if found.container().is_some() {
+        return program.clone();
+    }
     let wrapped = || {
         let target = fs::canonicalize(program).ok()?;
         if target.file_name()? == "rabbitmq-script-wrapper" {

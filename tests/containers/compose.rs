@@ -58,14 +58,33 @@ fn every_service_has_the_same_shape() {
 struct Services<'e> {
     engine: &'e Engine,
     program: Vec<&'static str>,
+    profiles: &'static [&'static str],
 }
 
 impl Services<'_> {
+    /// Starts them and waits until all are healthy.
+    #[track_caller]
+    fn start(&self) {
+        self.compose(&["up", "--detach"]).assert_code(0);
+        let mut health = String::new();
+        let healthy = wait_for(HEALTHY, || {
+            health = self
+                .engine
+                .ask(&["ps", "--all", "--format={{.Names}} {{.Status}}"]);
+            let mut lines = health.lines();
+            health.lines().count() == self.profiles.len()
+                && lines.all(|line| line.contains("(healthy)"))
+        });
+        assert!(healthy, "{health}");
+    }
+
     fn compose(&self, arguments: &[&str]) -> Ended {
         let mut command = Command::new(self.program[0]);
         command.args(&self.program[1..]).args(["--file", FILE]);
         command.args(["--project-name", "mqbench-test"]);
-        command.args(["--profile", "nats", "--profile", "redis"]);
+        for profile in self.profiles {
+            command.args(["--profile", profile]);
+        }
         command.args(arguments).envs(self.engine.variables());
         ended(command)
     }
@@ -98,14 +117,12 @@ fn services_become_healthy_and_are_measured_by_url() {
         return;
     };
     let engine = &engine;
-    let services = Services { engine, program };
-    services.compose(&["up", "--detach"]).assert_code(0);
-    let mut health = String::new();
-    let healthy = wait_for(HEALTHY, || {
-        health = engine.ask(&["ps", "--all", "--format={{.Names}} {{.Status}}"]);
-        health.lines().count() == 2 && health.lines().all(|line| line.contains("(healthy)"))
-    });
-    assert!(healthy, "{health}");
+    let services = Services {
+        engine,
+        program,
+        profiles: &["nats", "redis"],
+    };
+    services.start();
 
     let place = Place::new();
     place.write(
@@ -135,4 +152,38 @@ fn services_become_healthy_and_are_measured_by_url() {
     assert_eq!(engine.ask(&["volume", "ls", "--quiet"]), "");
     let networks = engine.ask(&["network", "ls", "--format={{.Name}}"]);
     assert!(!networks.contains("mqbench"), "{networks}");
+}
+
+#[test]
+fn a_service_of_rabbitmq_becomes_healthy_and_is_measured_by_url() {
+    let test = "compose::a_service_of_rabbitmq_becomes_healthy_and_is_measured_by_url";
+    let Some(program) = program() else {
+        crate::engine::skip(test, "there is no docker-compose");
+        return;
+    };
+    let Some(engine) = crate::engine::engine_for(test) else {
+        return;
+    };
+    if !crate::add_rabbitmq(&engine) {
+        return;
+    }
+    let services = Services {
+        engine: &engine,
+        program,
+        profiles: &["rabbitmq"],
+    };
+    services.start();
+    let place = Place::new();
+    place.write(
+        "s.yaml",
+        "name: t\nbrokers:\n  rabbitmq: {url: 'amqp://127.0.0.1:5672'}\n\
+         workload:\n  delivery: at-least-once\n  durability: disk\n  message: {size: 64B}\n  \
+         load: {rate: 200/s}\nphases: {warmup: 0ms, measure: 1s, drain: 10s}\ntrials: 1\n\
+         disturbed: {repeats: 0}\n",
+    );
+    place.run(&["run", "s.yaml"]).assert_code(0);
+    let results = place.results();
+    let measured = attempts(&results, "rabbitmq");
+    assert_eq!(measured.len(), 1);
+    assert_whole(measured[0], 200);
 }

@@ -170,14 +170,19 @@ impl Engine {
         names.lines().map(str::to_owned).collect()
     }
 
-    /// Makes an image from programs of this machine and the libraries that they need.
+    /// Makes an image from programs of this machine and the libraries that they need, and from folders.
     #[track_caller]
     pub fn image(&self, name: &str, programs: &[(&Path, &str)]) {
         let root = tempfile::tempdir_in(&self.folder).expect("a folder");
         let copy = |from: &Path, to: &str| {
             let to = root.path().join(to.trim_start_matches('/'));
             fs::create_dir_all(to.parent().expect("a folder")).expect("a folder");
-            fs::copy(from, to).expect("copied");
+            if from.is_dir() {
+                let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+                assert!(copied.expect("cp").success(), "{}", from.display());
+            } else {
+                fs::copy(from, to).expect("copied");
+            }
         };
         for (program, place) in programs {
             copy(program, place);

@@ -8,7 +8,7 @@ mod engine;
 mod managed;
 mod several;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use engine::Engine;
@@ -28,6 +28,70 @@ fn engine_with_images(test: &str) -> Option<Engine> {
     let places = ["/usr/local/bin/redis-server", "/usr/local/bin/redis-cli"];
     engine.image(image("redis"), &[(&redis, places[0]), (&asks, places[1])]);
     Some(engine)
+}
+
+/// Adds the pinned image of RabbitMQ: the server, the Erlang that runs it, and what their scripts call.
+/// Whether this machine has them.
+#[track_caller]
+fn add_rabbitmq(engine: &Engine) -> bool {
+    if mqbench::servers::named("rabbitmq").is_err() {
+        // A client that is not built by default is tried in the builds that have it.
+        eprintln!("skipped: this build has no client of RabbitMQ");
+        return false;
+    }
+    if !program::has("rabbitmq") {
+        return false;
+    }
+    // Debian's wrapper of that name lies beside it.
+    let script = program_named("rabbitmq").with_file_name("rabbitmq-server");
+    let script = script.canonicalize().expect("its script");
+    let home = script.ancestors().nth(2).expect("its folder");
+    let erl = on_path("erl");
+    let erlang = erl.ancestors().nth(2).expect("its folder");
+    let mut content = vec![
+        (home.join("sbin"), "/usr/local/sbin".to_owned()),
+        (home.join("plugins"), "/usr/local/plugins".to_owned()),
+        (home.join("escript"), "/usr/local/escript".to_owned()),
+        (erlang.to_owned(), erlang.display().to_string()),
+    ];
+    for program in [
+        "erl", "epmd", "sh", "basename", "dirname", "ls", "od", "readlink", "tr",
+    ] {
+        content.push((on_path(program), format!("/usr/bin/{program}")));
+    }
+    content.push((on_path("sh"), "/bin/sh".to_owned()));
+    // Those in the folder of Erlang that need libraries.
+    let mut folders = vec![erlang.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let is_native = ["beam.smp", "erlexec", "erl_child_setup", "inet_gethost"]
+                .into_iter()
+                .any(|name| entry.file_name() == name)
+                || path.extension().is_some_and(|it| it == "so");
+            match entry.file_type().expect("its type").is_dir() {
+                true => folders.push(path),
+                false if is_native => content.push((path.clone(), path.display().to_string())),
+                false => {}
+            }
+        }
+    }
+    let content: Vec<(&Path, &str)> = content
+        .iter()
+        .map(|(from, to)| (from.as_path(), to.as_str()))
+        .collect();
+    engine.image(image("rabbitmq"), &content);
+    true
+}
+
+/// The file that a program of this name is.
+#[track_caller]
+fn on_path(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").expect("a path");
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(program));
+    let found = places.find(|place| place.is_file());
+    let found = found.unwrap_or_else(|| panic!("there is no {program}"));
+    found.canonicalize().expect("its file")
 }
 
 /// The pinned image of a server.

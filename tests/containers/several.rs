@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqbench::processes::reaper::Reaper;
+use mqbench::servers::find::find;
 use mqbench::servers::{
-    About, Config, Found, Image, Instance, Keeper, Launch, Layout, Order, Server, Site, named,
+    About, Config, Found, Image, Instance, Keeper, Launch, Layout, Order, Places, Server, Site,
+    named,
 };
 
-use crate::engine_with_images;
-use crate::program::{SOON, wait_for};
+use crate::program::{Place, SOON, attempts, ended, wait_for};
+use crate::{add_rabbitmq, assert_whole, engine_with_images, image};
 
 /// A Redis and another one that follows it over the loopback interface that they share.
 struct Pair;
@@ -186,4 +188,40 @@ fn processes_of_an_instance_share_folder_and_network_and_are_suspended_and_ended
     let registered = named(ABOUT.name).expect("registered").about();
     let image = registered.image.as_ref().map(|image| image.name);
     assert_eq!(image, ABOUT.image.as_ref().map(|image| image.name));
+}
+
+#[test]
+fn a_server_of_erlang_runs_in_containers_with_its_port_mapper() {
+    let test = "several::a_server_of_erlang_runs_in_containers_with_its_port_mapper";
+    let Some(engine) = engine_with_images(test) else {
+        return;
+    };
+    if !add_rabbitmq(&engine) {
+        return;
+    }
+    let place = Place::new();
+    place.write(
+        "s.yaml",
+        "name: t\nbrokers: [rabbitmq]\nworkload:\n  delivery: at-least-once\n  durability: disk\n  \
+         message: {size: 64B}\n  load: {rate: 200/s}\nphases: {warmup: 0ms, measure: 1s, drain: 10s}\n\
+         trials: 1\ndisturbed: {repeats: 0}\n",
+    );
+    let mut run = place.contained(&engine, &["run", "s.yaml"]);
+    run.env("MQBENCH_RABBITMQ_HOME", "container");
+    ended(run).assert_code(0);
+    let results = place.results();
+    let measured = attempts(&results, "rabbitmq");
+    assert_eq!(measured.len(), 1);
+    assert_whole(measured[0], 200);
+    let provenance = results.provenance.broker(0).expect("planned");
+    let container = provenance.server_container.clone();
+    let container = container.expect("it ran in a container");
+    assert_eq!(container.image, image("rabbitmq"));
+    // The same as here, since the image was made of what is here.
+    let server = named("rabbitmq").expect("registered");
+    let about = server.about();
+    let found = find(about, None, &Places::of(about)).expect("found before");
+    let version = server.version(&found).expect("its version");
+    assert_eq!(provenance.server_version.as_deref(), Some(version.as_str()));
+    assert_eq!(engine.containers(), Vec::<String>::new());
 }
