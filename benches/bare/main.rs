@@ -8,6 +8,8 @@
 mod kafka;
 mod load;
 mod nats;
+#[cfg(feature = "pulsar")]
+mod pulsar;
 mod redis;
 mod zeromq;
 
@@ -55,6 +57,8 @@ pub trait Bare: Sync {
 static SYSTEMS: &[&dyn Bare] = &[
     &kafka::Kafka,
     &nats::Nats,
+    #[cfg(feature = "pulsar")]
+    &pulsar::Pulsar,
     &redis::PubSub,
     &redis::Streams,
     &zeromq::ZeroMq,
