@@ -133,10 +133,6 @@ struct Subscriptions {
 
 impl Subscriptions {
     /// The next message and which subscription it came by; why there will be none, otherwise.
-    async fn receive(&mut self) -> Result<(usize, Message<Vec<u8>>), String> {
-        poll_fn(|context| self.poll(context)).await
-    }
-
     fn poll(&mut self, context: &mut Context) -> Poll<Result<(usize, Message<Vec<u8>>), String>> {
         for step in 0..self.each.len() {
             let number = (self.next + step) % self.each.len();
@@ -241,7 +237,8 @@ impl Owed {
 async fn receive(mut subscribed: Subscriptions, mut owed: Owed, inbox: &mut Inbox) -> String {
     let mut alarm = pin!(sleep(IDLE));
     loop {
-        match select(pin!(subscribed.receive()), alarm.as_mut()).await {
+        let next = poll_fn(|context| subscribed.poll(context));
+        match select(next, alarm.as_mut()).await {
             Either::Left((Ok((number, message)), _)) => {
                 inbox.received(&message.payload.data);
                 if owed.count == 0 {
