@@ -10,6 +10,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,15 +21,14 @@ use pulsar::message::proto::MessageIdData;
 use pulsar::{ConsumerOptions, Error, SubType, TokioExecutor};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::pulsar_client::{Client, client, failed, reason};
+use super::pulsar_client::{ANSWERED_WITHIN, Client, client, failed, reason};
 use super::pulsar_session::Trial;
-use super::target::GONE_AFTER;
 use super::{AsyncConsumer, DriverError};
 use crate::engine::inbox::Inbox;
 use crate::scenario::workload::AckPolicy;
 
-/// A broker that sends nothing for so long is asked whether it is there.
-const IDLE: Duration = Duration::from_secs(2);
+/// A broker that sends nothing for so long is asked whether it is there, and has been all the time.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Of a non-persistent topic the broker drops what a consumer has not asked for. At least so much is
 /// always asked for, so that a machine that is busy with something else for a while loses none.
@@ -93,12 +93,13 @@ impl PulsarConsumer {
         let mut subscribed = Subscriptions {
             each: try_join_all(each).await.map_err(wrong)?,
             next: 0,
+            since: Vec::new(),
         };
         // The permits to send were written after the subscription was confirmed. Commands are handled one
         // after the other, so with the answer to another the broker has them; before, it would drop
         // what comes to a non-persistent topic.
         match subscribed.answer().await {
-            Ok(()) => Ok(subscribed),
+            Ok(_) => Ok(subscribed),
             Err(cause) => Err(DriverError {
                 doing: doing(),
                 cause,
@@ -129,6 +130,9 @@ struct Subscriptions {
     each: Vec<Subscribed>,
     /// Which of them is asked first, so that none keeps the others waiting.
     next: usize,
+    /// Since when the broker has had each, in its words: another one where the library has made a
+    /// connection again, of which it says nothing.
+    since: Vec<(Option<String>, Option<String>)>,
 }
 
 impl Subscriptions {
@@ -148,20 +152,27 @@ impl Subscriptions {
         Poll::Pending
     }
 
-    /// Waits for an answer of the broker to something that changes nothing.
+    /// Waits for an answer of the broker to something that changes nothing. Returns how many
+    /// subscriptions were made again since it was asked before.
     ///
     /// Not to a ping of the library: it remembers only one, so that with its own in between it takes
     /// the connection for lost.
-    async fn answer(&mut self) -> Result<(), String> {
+    async fn answer(&mut self) -> Result<u64, String> {
         let each = self.each.iter_mut().map(Consumer::get_stats);
-        match timeout(GONE_AFTER, try_join_all(each)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(reason(&error)),
+        let stats = match timeout(ANSWERED_WITHIN, try_join_all(each)).await {
+            Ok(Ok(stats)) => stats,
+            Ok(Err(error)) => return Err(reason(&error)),
             Err(_) => {
-                let seconds = GONE_AFTER.as_secs();
-                Err(format!("no answer came within {seconds} s"))
+                let seconds = ANSWERED_WITHIN.as_secs();
+                return Err(format!("no answer came within {seconds} s"));
             }
-        }
+        };
+        let told = stats.into_iter().flatten();
+        let since: Vec<_> = told.map(|it| (it.address, it.connected_since)).collect();
+        let both = self.since.iter().zip(&since);
+        let again = both.filter(|(before, now)| before != now).count();
+        self.since = since;
+        Ok(again as u64)
     }
 }
 
@@ -176,7 +187,7 @@ impl AsyncConsumer for PulsarConsumer {
                 ids: Vec::new(),
                 count: 0,
             };
-            let cause = receive(consumer, owed, &mut inbox).await;
+            let cause = receive(consumer, owed, &mut inbox, &self.trial.again).await;
             Err(DriverError {
                 doing: format!("receive from {}", self.trial.address.shown),
                 cause,
@@ -234,7 +245,13 @@ impl Owed {
 }
 
 /// Receives until it fails; returns why.
-async fn receive(mut subscribed: Subscriptions, mut owed: Owed, inbox: &mut Inbox) -> String {
+/// `again` counts subscriptions that were made again.
+async fn receive(
+    mut subscribed: Subscriptions,
+    mut owed: Owed,
+    inbox: &mut Inbox,
+    again: &AtomicU64,
+) -> String {
     let mut alarm = pin!(sleep(IDLE));
     loop {
         let next = poll_fn(|context| subscribed.poll(context));
@@ -251,8 +268,10 @@ async fn receive(mut subscribed: Subscriptions, mut owed: Owed, inbox: &mut Inbo
             Either::Left((Err(why), _)) => return why,
             Either::Right(_) if owed.count > 0 => {}
             Either::Right(_) => {
-                if let Err(why) = subscribed.answer().await {
-                    return why;
+                match subscribed.answer().await {
+                    Ok(0) => {}
+                    Ok(count) => drop(again.fetch_add(count, Ordering::Relaxed)),
+                    Err(why) => return why,
                 }
                 alarm.as_mut().reset(Instant::now() + IDLE);
                 continue;

@@ -169,7 +169,7 @@ static KNOWN: &[Known] = &[
 ];
 
 /// Servers whose clients go where the server tells them, whatever address they were given.
-static TELL_THEIR_ADDRESS: &[&str] = &["kafka", "pulsar"];
+static TELL_THEIR_ADDRESS: &[&str] = &["kafka"];
 
 /// Whether clients stay with the address that they were given.
 pub fn keeps_address(server: &str) -> bool {
