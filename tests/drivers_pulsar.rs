@@ -139,8 +139,7 @@ fn what_a_topic_or_subscription_cannot_give_is_refused() {
     }
 }
 
-/// A broker stops sending to a consumer of a shared subscription that has acknowledged none of 50,000
-/// messages, and would drop what comes then.
+/// More than the 50,000 messages that a broker lets a consumer owe it (maxUnackedMessagesPerConsumer).
 #[test]
 fn a_shared_consumer_of_a_non_persistent_topic_is_sent_as_many_as_come() {
     let Some(server) = shared() else {
