@@ -187,6 +187,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     holds_backlog: true,
     needs_consumers: &[],
     transactions: &[],
+    // The library encrypts, but shows no certificate of its own, knows no `insecure`, and believes the
+    // authorities that it brings along whatever it is told: too little of what `tls` says.
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,
