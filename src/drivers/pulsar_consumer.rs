@@ -34,6 +34,8 @@ const IDLE: Duration = Duration::from_secs(1);
 /// always asked for, so that a machine that is busy with something else for a while loses none.
 const LEAST_SPARE: u64 = 100_000;
 
+/// A message and the number of the subscription that it came by; why there will be none, otherwise.
+type Received = Result<(usize, Message<Vec<u8>>), String>;
 type Subscribed = Consumer<Vec<u8>, TokioExecutor>;
 
 pub struct PulsarConsumer {
@@ -136,8 +138,7 @@ struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// The next message and which subscription it came by; why there will be none, otherwise.
-    fn poll(&mut self, context: &mut Context) -> Poll<Result<(usize, Message<Vec<u8>>), String>> {
+    fn poll(&mut self, context: &mut Context) -> Poll<Received> {
         for step in 0..self.each.len() {
             let number = (self.next + step) % self.each.len();
             let answer = match self.each[number].poll_next_unpin(context) {
