@@ -9,6 +9,8 @@
 mod kafka;
 mod load;
 mod nats;
+#[cfg(feature = "pulsar")]
+mod pulsar;
 #[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 mod redis;
@@ -59,6 +61,8 @@ static SYSTEMS: &[&dyn Bare] = &[
     #[cfg(feature = "kafka")]
     &kafka::Kafka,
     &nats::Nats,
+    #[cfg(feature = "pulsar")]
+    &pulsar::Pulsar,
     #[cfg(feature = "rabbitmq")]
     &rabbitmq::RabbitMq,
     &redis::PubSub,

@@ -119,7 +119,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             default: Some("1000"),
             about: "Messages that the broker may send to a consumer before it has handled the ones \
                     before. From a non-persistent topic the broker drops what goes beyond, so there it \
-                    is at least what the windows of all publishers let under way.",
+                    is at least 100,000, and twice what the windows of all publishers let under way.",
         },
         OptionSpec {
             name: "namespace",
@@ -187,6 +187,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
     holds_backlog: true,
     needs_consumers: &[],
     transactions: &[],
+    // The library encrypts, but shows no certificate of its own, knows no `insecure`, and believes the
+    // authorities that it brings along whatever it is told: too little of what `tls` says.
     security: &["user", "password", "token"],
     needs_threads: false,
     ranked: true,

@@ -1,29 +1,41 @@
-//! The consumer of Pulsar: one subscription to all of its topics.
+//! The consumer of Pulsar: a subscription to each of its topics.
+//!
+//! The library could hold several topics by itself, but it drops one whose connection fails without a
+//! word, and waits for good when none is left. So here each topic, and each partition, is one of its
+//! consumers.
 //!
 //! The library does not hand on how often the broker has delivered a message, so what it delivers again
 //! cannot be told from a copy.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::future::{Either, LocalBoxFuture, select, try_join_all};
 use pulsar::consumer::{Consumer, InitialPosition, Message};
 use pulsar::message::proto::MessageIdData;
-use pulsar::{ConsumerOptions, SubType, TokioExecutor};
+use pulsar::{ConsumerOptions, Error, SubType, TokioExecutor};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::pulsar_client::{client, failed, reason};
+use super::pulsar_client::{ANSWERED_WITHIN, Client, client, failed, reason};
 use super::pulsar_session::Trial;
-use super::target::GONE_AFTER;
 use super::{AsyncConsumer, DriverError};
 use crate::engine::inbox::Inbox;
 use crate::scenario::workload::AckPolicy;
 
-/// A broker that sends nothing for so long is asked whether it is there.
-const IDLE: Duration = Duration::from_secs(2);
+/// A broker that sends nothing for so long is asked whether it is there, and has been all the time.
+const IDLE: Duration = Duration::from_secs(1);
 
+/// Of a non-persistent topic the broker drops what a consumer has not asked for. At least so much is
+/// always asked for, so that a machine that is busy with something else for a while loses none.
+const LEAST_SPARE: u64 = 100_000;
+
+/// A message and the number of the subscription that it came by; why there will be none, otherwise.
+type Received = Result<(usize, Message<Vec<u8>>), String>;
 type Subscribed = Consumer<Vec<u8>, TokioExecutor>;
 
 pub struct PulsarConsumer {
@@ -58,18 +70,49 @@ impl PulsarConsumer {
         let asked = self.trial.task.count("receiver_queue").unwrap_or(1_000);
         let workload = &self.trial.task.workload;
         let under_way = u64::from(workload.publishers.max(1)) * u64::from(workload.in_flight);
-        let least = if self.trial.persistent { 0 } else { under_way };
+        let least = match self.trial.persistent {
+            true => 0,
+            // The library asks for more when half of what it asked for has come: until then the broker
+            // may have no more than the other half to spare.
+            false => LEAST_SPARE.max(2 * under_way),
+        };
         asked.max(least).min(u64::from(u32::MAX / 4)) as u32
     }
 
-    async fn subscribe(&self) -> Result<Subscribed, DriverError> {
+    async fn subscribe(&self) -> Result<Subscriptions, DriverError> {
         let Trial { task, address, .. } = self.trial.as_ref();
         let names = task.destination_names_of(self.consumer);
-        let topics: Vec<String> = names.iter().map(|name| self.trial.topic(name)).collect();
+        let doing = || format!("subscribe to {} at {}", names.join(", "), address.shown);
+        let wrong = |error| failed(doing(), &error);
         let client = client(&self.trial).await?;
-        let subscribed = client
+        let each = names.iter().map(|name| {
+            // The topic itself, or its partitions.
+            client.lookup_partitioned_topic(self.trial.topic(name))
+        });
+        let found = try_join_all(each).await.map_err(wrong)?;
+        let topics = found.into_iter().flatten().map(|(topic, _)| topic);
+        let each = topics.map(|topic| self.subscribe_to(&client, topic));
+        let mut subscribed = Subscriptions {
+            each: try_join_all(each).await.map_err(wrong)?,
+            next: 0,
+            since: Vec::new(),
+        };
+        // The permits to send were written after the subscription was confirmed. Commands are handled one
+        // after the other, so with the answer to another the broker has them; before, it would drop
+        // what comes to a non-persistent topic.
+        match subscribed.answer().await {
+            Ok(_) => Ok(subscribed),
+            Err(cause) => Err(DriverError {
+                doing: doing(),
+                cause,
+            }),
+        }
+    }
+
+    async fn subscribe_to(&self, client: &Client, topic: String) -> Result<Subscribed, Error> {
+        client
             .consumer()
-            .with_topics(topics)
+            .with_topic(topic)
             .with_subscription(self.trial.subscription(self.group))
             .with_subscription_type(self.kind())
             .with_consumer_name(format!("consumer-{}", self.consumer))
@@ -79,34 +122,58 @@ impl PulsarConsumer {
                     .with_receiver_queue_size(self.queue())
                     .with_initial_position(InitialPosition::Earliest),
             )
-            .build();
-        let doing = || format!("subscribe to {} at {}", names.join(", "), address.shown);
-        let mut subscribed = subscribed.await.map_err(|error| failed(doing(), &error))?;
-        // The permits to send were written after the subscription was confirmed. Commands are handled one
-        // after the other, so with the answer to another the broker has them; before, it would drop
-        // what comes to a non-persistent topic.
-        match answer(&mut subscribed).await {
-            Ok(()) => Ok(subscribed),
-            Err(cause) => Err(DriverError {
-                doing: doing(),
-                cause,
-            }),
-        }
+            .build()
+            .await
     }
 }
 
-/// Waits for an answer of the broker to something that changes nothing.
-///
-/// Not to a ping of the library: it remembers only one, so that with its own in between it takes the
-/// connection for lost.
-async fn answer(consumer: &mut Subscribed) -> Result<(), String> {
-    match timeout(GONE_AFTER, consumer.get_stats()).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(reason(&error)),
-        Err(_) => {
-            let seconds = GONE_AFTER.as_secs();
-            Err(format!("no answer came within {seconds} s"))
+/// The subscriptions of one consumer.
+struct Subscriptions {
+    each: Vec<Subscribed>,
+    /// Which of them is asked first, so that none keeps the others waiting.
+    next: usize,
+    /// Since when the broker has had each, in its words: another one where the library has made a
+    /// connection again, of which it says nothing.
+    since: Vec<(Option<String>, Option<String>)>,
+}
+
+impl Subscriptions {
+    fn poll(&mut self, context: &mut Context) -> Poll<Received> {
+        for step in 0..self.each.len() {
+            let number = (self.next + step) % self.each.len();
+            let answer = match self.each[number].poll_next_unpin(context) {
+                Poll::Pending => continue,
+                Poll::Ready(Some(Ok(message))) => Ok((number, message)),
+                Poll::Ready(Some(Err(error))) => Err(reason(&error)),
+                Poll::Ready(None) => Err("the connection was lost".to_owned()),
+            };
+            self.next = number + 1;
+            return Poll::Ready(answer);
         }
+        Poll::Pending
+    }
+
+    /// Waits for an answer of the broker to something that changes nothing. Returns how many
+    /// subscriptions were made again since it was asked before.
+    ///
+    /// Not to a ping of the library: it remembers only one, so that with its own in between it takes
+    /// the connection for lost.
+    async fn answer(&mut self) -> Result<u64, String> {
+        let each = self.each.iter_mut().map(Consumer::get_stats);
+        let stats = match timeout(ANSWERED_WITHIN, try_join_all(each)).await {
+            Ok(Ok(stats)) => stats,
+            Ok(Err(error)) => return Err(reason(&error)),
+            Err(_) => {
+                let seconds = ANSWERED_WITHIN.as_secs();
+                return Err(format!("no answer came within {seconds} s"));
+            }
+        };
+        let told = stats.into_iter().flatten();
+        let since: Vec<_> = told.map(|it| (it.address, it.connected_since)).collect();
+        let both = self.since.iter().zip(&since);
+        let again = both.filter(|(before, now)| before != now).count();
+        self.since = since;
+        Ok(again as u64)
     }
 }
 
@@ -121,7 +188,7 @@ impl AsyncConsumer for PulsarConsumer {
                 ids: Vec::new(),
                 count: 0,
             };
-            let cause = receive(consumer, owed, &mut inbox).await;
+            let cause = receive(consumer, owed, &mut inbox, &self.trial.again).await;
             Err(DriverError {
                 doing: format!("receive from {}", self.trial.address.shown),
                 cause,
@@ -135,41 +202,42 @@ struct Owed {
     /// Whether the last of several may be acknowledged for all before it.
     cumulative: bool,
     policy: AckPolicy,
-    /// Entries that are complete, with their topics; of each topic the last where that is enough.
-    ids: Vec<(String, MessageIdData)>,
+    /// Entries that are complete, with the number of their subscription; of each the last where that is
+    /// enough.
+    ids: Vec<(usize, MessageIdData)>,
     /// Messages since the last acknowledgement.
     count: u64,
 }
 
 impl Owed {
     /// Whether it is time to acknowledge.
-    fn add(&mut self, message: Message<Vec<u8>>) -> bool {
+    fn add(&mut self, number: usize, message: Message<Vec<u8>>) -> bool {
         self.count += 1;
-        let Message {
-            topic, message_id, ..
-        } = message;
+        let message_id = message.message_id;
         // The broker takes the acknowledgement of one message of a batch for that of the whole entry.
         let last = message_id.batch_size.unwrap_or(1) - 1;
         let mut id = message_id.id;
         if id.batch_index.is_none_or(|index| index >= last) {
             id.batch_index = None;
-            let known = self.ids.iter_mut().find(|(known, _)| *known == topic);
+            let known = self.ids.iter_mut().find(|(known, _)| *known == number);
             match known {
                 Some((_, known)) if self.cumulative => *known = id,
-                _ => self.ids.push((topic, id)),
+                _ => self.ids.push((number, id)),
             }
         }
         self.count >= u64::from(self.policy.every)
     }
 
     /// Hands the acknowledgements to the library, which writes them.
-    async fn settle(&mut self, consumer: &mut Subscribed) -> Result<(), String> {
+    async fn settle(&mut self, subscribed: &mut Subscriptions) -> Result<(), String> {
         self.count = 0;
-        for (topic, id) in self.ids.drain(..) {
+        for (number, id) in self.ids.drain(..) {
+            let consumer = &mut subscribed.each[number];
+            // Which topic it is matters only where one of the library's consumers has several.
             let done = if self.cumulative {
-                consumer.cumulative_ack_with_id(&topic, id).await
+                consumer.cumulative_ack_with_id("", id).await
             } else {
-                consumer.ack_with_id(&topic, id).await
+                consumer.ack_with_id("", id).await
             };
             done.map_err(|error| reason(&error.into()))?;
         }
@@ -178,31 +246,39 @@ impl Owed {
 }
 
 /// Receives until it fails; returns why.
-async fn receive(mut consumer: Subscribed, mut owed: Owed, inbox: &mut Inbox) -> String {
+/// `again` counts subscriptions that were made again.
+async fn receive(
+    mut subscribed: Subscriptions,
+    mut owed: Owed,
+    inbox: &mut Inbox,
+    again: &AtomicU64,
+) -> String {
     let mut alarm = pin!(sleep(IDLE));
     loop {
-        match select(consumer.next(), alarm.as_mut()).await {
-            Either::Left((Some(Ok(message)), _)) => {
+        let next = poll_fn(|context| subscribed.poll(context));
+        match select(next, alarm.as_mut()).await {
+            Either::Left((Ok((number, message)), _)) => {
                 inbox.received(&message.payload.data);
                 if owed.count == 0 {
                     alarm.as_mut().reset(Instant::now() + owed.policy.within);
                 }
-                if !owed.add(message) {
+                if !owed.add(number, message) {
                     continue;
                 }
             }
-            Either::Left((Some(Err(error)), _)) => return reason(&error),
-            Either::Left((None, _)) => return "the connection was lost".to_owned(),
+            Either::Left((Err(why), _)) => return why,
             Either::Right(_) if owed.count > 0 => {}
             Either::Right(_) => {
-                if let Err(why) = answer(&mut consumer).await {
-                    return why;
+                match subscribed.answer().await {
+                    Ok(0) => {}
+                    Ok(count) => drop(again.fetch_add(count, Ordering::Relaxed)),
+                    Err(why) => return why,
                 }
                 alarm.as_mut().reset(Instant::now() + IDLE);
                 continue;
             }
         }
-        if let Err(why) = owed.settle(&mut consumer).await {
+        if let Err(why) = owed.settle(&mut subscribed).await {
             return why;
         }
         alarm.as_mut().reset(Instant::now() + IDLE);

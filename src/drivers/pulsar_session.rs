@@ -1,6 +1,7 @@
 //! One trial on Pulsar: its topics and subscriptions, made and removed through the REST API.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use serde_json::Value;
@@ -24,6 +25,8 @@ pub struct Trial {
     pub broker: Endpoint,
     pub login: Login,
     pub persistent: bool,
+    /// How many subscriptions the library has made again after it lost their connection.
+    pub again: AtomicU64,
 }
 
 /// Asks the broker what it is, checks what was asked, and makes the topics.
@@ -79,6 +82,7 @@ async fn connect(task: &Task) -> Result<(Trial, Greeting), DriverError> {
                     broker,
                     login,
                     persistent,
+                    again: AtomicU64::new(0),
                 };
                 return Ok((trial, greeting));
             }
@@ -369,6 +373,23 @@ struct PulsarSession {
 impl Session for PulsarSession {
     fn server_facts(&self) -> Vec<(String, String)> {
         self.facts.clone()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let again = self.trial.again.load(Ordering::Relaxed);
+        let meanwhile = match self.trial.persistent {
+            true => "",
+            false => ", and the broker dropped what came to its non-persistent topic meanwhile",
+        };
+        match again {
+            0 => Vec::new(),
+            1 => vec![format!(
+                "a subscription was lost with its connection and made again{meanwhile}"
+            )],
+            _ => vec![format!(
+                "{again} subscriptions were lost with their connection and made again{meanwhile}"
+            )],
+        }
     }
 
     fn publisher(&self, publisher: u32) -> Publisher {

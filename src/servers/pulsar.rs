@@ -7,8 +7,10 @@ use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::find::{jar_version, java};
-use super::{About, Found, Launch, Layout, Server, Setting, Site, Takes, socket};
+use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, socket};
 
 /// See the module.
 pub struct Pulsar;
@@ -39,7 +41,13 @@ static ABOUT: About = About {
     title: "Pulsar",
     version: "4.2.4",
     programs: &[JAR],
-    image: None,
+    image: Some(Image {
+        name: "apachepulsar/pulsar:4.2.4",
+        programs: &[
+            "/pulsar/lib/org.apache.pulsar-pulsar-broker-4.2.4.jar",
+            "/opt/jvm/bin/java",
+        ],
+    }),
     url: "pulsar://host:6650",
     ports: 2,
     // Seconds on an idle machine; half a minute where others keep its cores busy.
@@ -63,6 +71,13 @@ static ABOUT: About = About {
         text("numIOThreads", None),
         text("managedLedgerCacheSizeMB", Some("64")),
         text("maxMessagePublishBufferSizeInMB", Some("64")),
+        // Who it lets in, as it checks them: for a name and password, and for a token.
+        text("basicAuthConf", None),
+        text("tokenSecretKey", None),
+        // Whether it asks who comes; and what it calls itself with, as any client.
+        text(USER, None),
+        text(PASSWORD, None),
+        text(TOKEN, None),
         // Options of Java, in its own words.
         text("Xmx", Some("512m")),
         text("MaxDirectMemorySize", Some("512m")),
@@ -70,19 +85,16 @@ static ABOUT: About = About {
 };
 
 /// Those that are not lines of its file.
-const NOT_IN_FILE: &[&str] = &[
-    "Xmx",
-    "MaxDirectMemorySize",
-    "tls_cert",
-    "tls_key",
-    "tls_ca",
-];
+const NOT_IN_FILE: &[&str] = &["Xmx", "MaxDirectMemorySize", USER, PASSWORD, TOKEN];
+
+const USER: &str = "user";
+const PASSWORD: &str = "password";
+const TOKEN: &str = "token";
 
 /// What is the same for every instance. With the server's own caches a small direct memory runs out:
 /// the bookie dies then, the broker stays, and sends hang. Topics stay until they are deleted.
 const FIXED: &str = "\
 clusterName=standalone
-bindAddress=127.0.0.1
 advertisedAddress=127.0.0.1
 numHttpServerThreads=8
 managedLedgerDefaultEnsembleSize=1
@@ -138,7 +150,9 @@ impl Server for Pulsar {
     }
 
     fn version(&self, found: &Found) -> io::Result<String> {
-        java()?;
+        if found.container().is_none() {
+            java()?;
+        }
         jar_version(&found.program, JAR)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "its name has no version"))
     }
@@ -155,7 +169,10 @@ impl Server for Pulsar {
                 args: arguments(found, site, &file, &logging),
                 env: Vec::new(),
             }],
-            files: vec![(file, configuration(site)), (logging, LOGGING.to_owned())],
+            files: vec![
+                (file, configuration(found, site)),
+                (logging, LOGGING.to_owned()),
+            ],
         }
     }
 
@@ -195,24 +212,49 @@ fn admin_port(site: &Site) -> u16 {
     site.ports[1]
 }
 
-fn configuration(site: &Site) -> String {
+fn configuration(found: &Found, site: &Site) -> String {
     let mut text = FIXED.to_owned();
     let mut line = |key: &str, value: &str| {
         // Writing into memory cannot fail.
         let _ = writeln!(text, "{key}={}", value.replace('\\', "\\\\"));
     };
+    line("bindAddress", found.bind());
     line("brokerServicePort", &site.port().to_string());
     line("webServicePort", &admin_port(site).to_string());
     let own = |(key, _): &(&String, &String)| !NOT_IN_FILE.contains(&key.as_str());
     for (key, value) in site.config.iter().filter(own) {
         line(key, value);
     }
+    access(site, &mut line);
     // The bookie has a limit of its own on what a frame may hold.
     let largest = site.config.get("maxMessageSize");
     let largest = largest.and_then(|size| size.parse::<u64>().ok());
     let frame = largest.unwrap_or(5 << 20).max(5 << 20) + (10 << 10);
     line("nettyMaxFrameSizeBytes", &frame.to_string());
     text
+}
+
+/// Who may come in. The broker is a client of itself too.
+fn access(site: &Site, line: &mut impl FnMut(&str, &str)) {
+    let setting = |key: &str| site.config.get(key);
+    let (kind, proof) = match (setting(USER), setting(TOKEN)) {
+        (Some(user), _) => {
+            let password = setting(PASSWORD).map_or("", String::as_str);
+            let login = json!({"userId": user, "password": password});
+            ("Basic", login.to_string())
+        }
+        (None, Some(token)) => ("Token", format!("token:{token}")),
+        (None, None) => return,
+    };
+    let provider = "org.apache.pulsar.broker.authentication.AuthenticationProvider";
+    line("authenticationEnabled", "true");
+    line("authenticationProviders", &format!("{provider}{kind}"));
+    let client = "org.apache.pulsar.client.impl.auth.Authentication";
+    line(
+        "brokerClientAuthenticationPlugin",
+        &format!("{client}{kind}"),
+    );
+    line("brokerClientAuthenticationParameters", &proof);
 }
 
 fn arguments(found: &Found, site: &Site, file: &Path, logging: &Path) -> Vec<OsString> {
@@ -329,6 +371,28 @@ mod tests {
         let argument = |wanted: &str| args.iter().any(|argument| *argument == *wanted);
         assert!(argument("-Xmx1g") && argument("/lib/pulsar/*"));
         assert!(argument("-Djava.io.tmpdir=/tmp/x/data"));
+    }
+
+    #[test]
+    fn who_may_come_in_is_asked_where_there_is_somebody() {
+        let text = &laid_out(&[]).files[0].1;
+        assert!(!text.contains("uthentication"), "{text}");
+        let layout = laid_out(&[
+            ("user", "bench"),
+            ("password", "a\"b"),
+            ("basicAuthConf", "data:;base64,x"),
+        ]);
+        has(&layout, "authenticationEnabled=true");
+        has(&layout, "basicAuthConf=data:;base64,x");
+        // Once for the client and once for the file.
+        has(
+            &layout,
+            r#"brokerClientAuthenticationParameters={"password":"a\\"b","userId":"bench"}"#,
+        );
+        let layout = laid_out(&[("token", "t"), ("tokenSecretKey", "k")]);
+        has(&layout, "brokerClientAuthenticationParameters=token:t");
+        has(&layout, "tokenSecretKey=k");
+        assert!(!layout.files[0].1.contains("\ntoken="));
     }
 
     #[test]

@@ -20,13 +20,16 @@ use crate::combinations::{Combination, each, of_each_driver};
 use crate::disruption::wrong_in_any_case;
 use crate::harness::worker::run;
 use crate::program::{Ended, Place};
+use crate::servers::Known;
 
 /// By then what is wrong has been said; the drivers have five seconds, the machine has other work.
 const SAID: Duration = Duration::from_secs(10);
 
 const USER: &str = "bench";
 const PASSWORD: &str = "pass-4711-word";
-const TOKEN: &str = "token-4712-word";
+/// Any text will do for most servers; to one that knows tokens by their signature it is the user's.
+const TOKEN: &str =
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJiZW5jaCJ9.xm49Rx-JGMOirD81U2wuwtHbXGGZd1Ej7mzxTyPcW54";
 const WRONG: &str = "wrong-4713-word";
 const SECRETS: &[&str] = &[PASSWORD, TOKEN, WRONG];
 
@@ -72,6 +75,8 @@ struct Means {
     login: bool,
     token: bool,
     tls: bool,
+    /// By what else the server knows the login and the token.
+    access: &'static [(&'static str, &'static str)],
 }
 
 impl Means {
@@ -85,19 +90,28 @@ impl Means {
         Means {
             login: declares("password") && has("user") && has("password"),
             token: declares("token") && has("token"),
+            access: driver.server.map_or(&[], |server| Known::of(server).access),
             tls: declares("tls") && ["tls_cert", "tls_key", "tls_ca"].into_iter().all(has),
         }
     }
 
     /// What makes a server ask for user and password, if it can.
     fn of_login(&self) -> Config {
-        let pairs = [("user", USER), ("password", PASSWORD)];
-        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        if self.login {
-            pairs.into()
-        } else {
-            Config::new()
+        match self.login {
+            true => self.asking_for(&[("user", USER), ("password", PASSWORD)]),
+            false => Config::new(),
         }
+    }
+
+    /// What makes a server ask for a token.
+    fn of_token(&self) -> Config {
+        self.asking_for(&[("token", TOKEN)])
+    }
+
+    fn asking_for(&self, login: &[(&str, &str)]) -> Config {
+        let settings = login.iter().chain(self.access);
+        let owned = settings.map(|(key, value)| (key.to_string(), value.to_string()));
+        owned.collect()
     }
 }
 
@@ -237,10 +251,9 @@ fn a_right_password_opens_and_a_wrong_one_is_said() {
 
 #[test]
 fn a_right_token_opens_and_a_wrong_one_is_said() {
-    let settings = |_: &Means| [("token".to_owned(), TOKEN.to_owned())].into();
     each_with(
         |means| means.token,
-        settings,
+        Means::of_token,
         |asking| {
             let with = |asking: &Asking, token: Option<&str>| {
                 let mut task = asking.task(None);
@@ -391,7 +404,7 @@ fn secrets_are_in_nothing_that_a_run_says_or_keeps() {
     const VARIABLE: &str = "BROKER_SECRET";
     let login = |means: &Means| match means.login {
         true => means.of_login(),
-        false => [("token".to_owned(), TOKEN.to_owned())].into(),
+        false => means.of_token(),
     };
     each_with(
         |means| means.login || means.token,

@@ -16,6 +16,8 @@ pub struct Known {
     pub limit: (&'static str, &'static str, u64),
     /// The names on the server that contain a text.
     names: fn(&Instance, &str) -> io::Result<Vec<String>>,
+    /// Settings by which it knows the login and the token of the suite, where those alone do not say it.
+    pub access: &'static [(&'static str, &'static str)],
     /// Removes a destination by its name, where the server keeps any.
     remove: Option<fn(&Instance, &str) -> io::Result<()>>,
 }
@@ -24,6 +26,7 @@ static KNOWN: &[Known] = &[
     Known {
         server: "kafka",
         limit: ("message.max.bytes", "4096", 8_192),
+        access: &[],
         names: |instance, text| {
             let mut wire = Wire::to(instance.record().site.port())?;
             // Metadata, version 8, of all topics; then groups, version 0. The names in the answers are
@@ -59,6 +62,7 @@ static KNOWN: &[Known] = &[
     Known {
         server: "mosquitto",
         limit: ("max_packet_size", "4096", 8_192),
+        access: &[],
         names: sessions_and_retained,
         // A topic is there as long as somebody speaks of it.
         remove: None,
@@ -66,6 +70,7 @@ static KNOWN: &[Known] = &[
     Known {
         server: "nats",
         limit: ("max_payload", "4096", 8_192),
+        access: &[],
         // Without JetStream it keeps nothing but subscriptions, which end with their connections.
         names: |instance, text| {
             let mut wire = Wire::to(instance.record().site.port())?;
@@ -100,6 +105,18 @@ static KNOWN: &[Known] = &[
     Known {
         server: "pulsar",
         limit: ("maxMessageSize", "1048576", 2 << 20),
+        access: &[
+            // `bench:` and the hash of its password, as a file of htpasswd has them.
+            (
+                "basicAuthConf",
+                "data:;base64,YmVuY2g6JGFwcjEkbXFiZW5jaDAkZXJ6eWk5V3hrV2RkMENXeDBqSFNlLgo=",
+            ),
+            // What the token is signed with.
+            (
+                "tokenSecretKey",
+                "data:;base64,bXFiZW5jaCB0ZXN0cyBzaWduIHdpdGggdGhpcyBrZXksIDMyKw==",
+            ),
+        ],
         names: |instance, text| {
             let mut names = Vec::new();
             for list in [
@@ -125,12 +142,14 @@ static KNOWN: &[Known] = &[
     Known {
         server: "rabbitmq",
         limit: ("max_message_size", "4096", 8_192),
+        access: &[],
         names: rabbitmq_names,
         remove: None,
     },
     Known {
         server: "redis",
         limit: ("proto-max-bulk-len", "1mb", 2 << 20),
+        access: &[],
         names: |instance, text| {
             let mut wire = Wire::to(instance.record().site.port())?;
             wire.say(&format!("KEYS *{text}*\r\n"))?;
@@ -150,7 +169,7 @@ static KNOWN: &[Known] = &[
 ];
 
 /// Servers whose clients go where the server tells them, whatever address they were given.
-static TELL_THEIR_ADDRESS: &[&str] = &["kafka", "pulsar"];
+static TELL_THEIR_ADDRESS: &[&str] = &["kafka"];
 
 /// Whether clients stay with the address that they were given.
 pub fn keeps_address(server: &str) -> bool {
