@@ -136,10 +136,12 @@ need_cargo() {
         "with rustup:  rustup update stable" "then run this again"
 }
 
-# What the build has besides what it always has, in `features`: the client of Pulsar where its protoc is.
+# What is built besides what always is: drivers on request, `MQBENCH_FEATURES=kafka,rabbitmq`. Their names,
+# which are those of their servers too, go into `requested`, the words for cargo into `features`.
 need_features() {
+    IFS=, read -ra requested <<<"${MQBENCH_FEATURES:-}"
     features=()
-    ! have protoc || features=(--features pulsar)
+    [ ${#requested[@]} -eq 0 ] || features=(--features "$MQBENCH_FEATURES")
 }
 
 # The program on the path comes before the copy in the cache. Where that is another version than the
