@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::kafka_client::{SCHEMES, SECURITY};
 use super::kafka_consumer::{Board, KafkaConsumer};
 use super::kafka_publisher::KafkaPublisher;
@@ -14,22 +12,6 @@ use super::kafka_upkeep::{Lag, Prepared, clean_up, prepare, tells_lag};
 use super::{Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
-
-const fn publisher(key: &'static str, value: &'static str) -> Setting {
-    Setting {
-        side: Side::Publisher,
-        key,
-        value,
-    }
-}
-
-const fn consumer(key: &'static str, value: &'static str) -> Setting {
-    Setting {
-        side: Side::Consumer,
-        key,
-        value,
-    }
-}
 
 const fn offer(
     delivery: Delivery,
@@ -48,21 +30,17 @@ const fn offer(
     }
 }
 
-const NO_RETRIES: Setting = publisher("retries", "0");
-const IDEMPOTENT: Setting = publisher("enable.idempotence", "true");
-const ACKS_ALL: Setting = publisher("acks", "all");
-const TRANSACTIONAL: Setting = publisher("transactional.id", "one for each publisher");
-const COMMITS_NOTHING: Setting = consumer("offsets", "not committed");
-const COMMITS: Setting = consumer(
+const NO_RETRIES: Setting = Setting::publisher("retries", "0");
+const IDEMPOTENT: Setting = Setting::publisher("enable.idempotence", "true");
+const ACKS_ALL: Setting = Setting::publisher("acks", "all");
+const TRANSACTIONAL: Setting = Setting::publisher("transactional.id", "one for each publisher");
+const COMMITS_NOTHING: Setting = Setting::consumer("offsets", "not committed");
+const COMMITS: Setting = Setting::consumer(
     "offsets",
     "committed after ack.every messages or ack.within",
 );
-const COMMITTED: Setting = consumer("isolation.level", "read_committed");
-const SYNCED: Setting = Setting {
-    side: Side::Server,
-    key: "log.flush.interval.messages",
-    value: "1",
-};
+const COMMITTED: Setting = Setting::consumer("isolation.level", "read_committed");
+const SYNCED: Setting = Setting::server("log.flush.interval.messages", "1");
 
 const ONCE: &str = "idempotent transactional publishing and consumers that read what was committed; \
                     acknowledged is committed. Consumers commit their offsets themselves: one that \
@@ -153,14 +131,14 @@ static DESCRIPTOR: Descriptor = Descriptor {
             Delivery::AtMostOnce,
             Durability::Memory,
             false,
-            &[publisher("acks", "0"), NO_RETRIES, COMMITS_NOTHING],
+            &[Setting::publisher("acks", "0"), NO_RETRIES, COMMITS_NOTHING],
             "a publisher learns nothing of what the server does with its messages",
         ),
         offer(
             Delivery::AtMostOnce,
             Durability::Disk,
             true,
-            &[publisher("acks", "1"), NO_RETRIES, COMMITS_NOTHING],
+            &[Setting::publisher("acks", "1"), NO_RETRIES, COMMITS_NOTHING],
             "",
         ),
         offer(

@@ -5,9 +5,7 @@
 
 use futures_util::future::BoxFuture;
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::{Driver, DriverError, Session};
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
@@ -23,33 +21,14 @@ const LEFT_OUT: &str = "this mqbench was built without the Pulsar client: get wh
                         `scripts/get build`, then build it with `cargo build --release --features \
                         pulsar`";
 
-const ACKNOWLEDGED: Setting = Setting {
-    side: Side::Publisher,
-    key: "send",
-    value: "receipt awaited",
-};
-const PERSISTENT: Setting = Setting {
-    side: Side::Publisher,
-    key: "topic",
-    value: "persistent",
-};
-const NON_PERSISTENT: Setting = Setting {
-    side: Side::Publisher,
-    key: "topic",
-    value: "non-persistent (persistent for a backlog)",
-};
-const ACK: Setting = Setting {
-    side: Side::Consumer,
-    key: "acknowledge",
-    value: "after ack.every messages or ack.within",
-};
+const ACKNOWLEDGED: Setting = Setting::publisher("send", "receipt awaited");
+const PERSISTENT: Setting = Setting::publisher("topic", "persistent");
+const NON_PERSISTENT: Setting =
+    Setting::publisher("topic", "non-persistent (persistent for a backlog)");
+const ACK: Setting = Setting::consumer("acknowledge", "after ack.every messages or ack.within");
 
 const fn synced(value: &'static str) -> Setting {
-    Setting {
-        side: Side::Server,
-        key: "journalSyncData",
-        value,
-    }
+    Setting::server("journalSyncData", value)
 }
 
 static DESCRIPTOR: Descriptor = Descriptor {

@@ -6,9 +6,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use lapin::Channel;
 use tokio::sync::Mutex;
 
-use super::descriptor::{
-    Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting, Side,
-};
+use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::rabbitmq_consumer::consume;
 use super::rabbitmq_link::{Link, Notes, greet};
 use super::rabbitmq_publisher::{open, publish};
@@ -19,23 +17,17 @@ use crate::engine::pacing::AsyncOutbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
-const CONFIRMS: Setting = Setting {
-    side: Side::Publisher,
-    key: "confirm.select",
-    value: "a message is acked when its basic.ack has come; mandatory",
-};
-const ACKS: Setting = Setting {
-    side: Side::Consumer,
-    key: "basic.ack",
-    value: "multiple, after ack.every messages or ack.within",
-};
+const CONFIRMS: Setting = Setting::publisher(
+    "confirm.select",
+    "a message is acked when its basic.ack has come; mandatory",
+);
+const ACKS: Setting = Setting::consumer(
+    "basic.ack",
+    "multiple, after ack.every messages or ack.within",
+);
 
 const fn queue(value: &'static str) -> Setting {
-    Setting {
-        side: Side::Publisher,
-        key: "queue.declare",
-        value,
-    }
+    Setting::publisher("queue.declare", value)
 }
 
 const fn offer(durability: Durability, settings: &'static [Setting], note: &'static str) -> Offer {
@@ -131,11 +123,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             order: Order::PerPublisher,
             settings: &[
                 queue("classic, not durable; messages transient, no confirms"),
-                Setting {
-                    side: Side::Consumer,
-                    key: "basic.consume",
-                    value: "no-ack",
-                },
+                Setting::consumer("basic.consume", "no-ack"),
             ],
             note: "",
         },
