@@ -384,9 +384,11 @@ fn greet(host: &str, port: u16) -> Result<(), String> {
     outcome
 }
 
-/// Whether the cluster answers just now.
-pub fn answers(admin: &AdminClient<Heard>) -> bool {
-    admin.inner().fetch_metadata(None, 5 * ASKED_FOR).is_ok()
+/// Whether anybody is there and answers just now.
+pub fn answers(task: &Task, admin: &AdminClient<Heard>) -> bool {
+    let addresses = url(task).ok().and_then(|url| Addresses::of(url).ok());
+    addresses.is_some_and(|addresses| reach(task, &addresses).is_ok())
+        && admin.inner().fetch_metadata(None, GONE_AFTER).is_ok()
 }
 
 /// Notices that a cluster is gone: the client itself tries for ever to come back.

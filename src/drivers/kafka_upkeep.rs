@@ -152,7 +152,7 @@ fn await_topics(
                 });
             }
             // The answer comes from a node that hears of new topics a moment later.
-            None => thread::sleep(Duration::from_millis(5)),
+            None => thread::sleep(Duration::from_millis(10)),
         }
     }
 }
@@ -332,7 +332,7 @@ fn remove(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
     let runtime = runtime.map_err(DriverError::while_doing("start a runtime"))?;
     let wrong = failed(task, "remove what the trial made");
     // Nobody waits for one that is dead or hangs.
-    if !answers(admin) {
+    if !answers(task, admin) {
         return Err(wrong(KafkaError::AdminOp(
             RDKafkaErrorCode::OperationTimedOut,
         )));
@@ -362,19 +362,20 @@ async fn remove_topics(admin: &AdminClient<Heard>, names: &[&str]) -> Result<(),
             Err((_, code)) => return Err(KafkaError::AdminOp(code)),
         }
     }
-    // It is done when those who ask hear no more of them.
-    while Instant::now() < limit {
-        let metadata = admin.inner().fetch_metadata(None, STEP)?;
-        if !metadata
-            .topics()
-            .iter()
-            .any(|topic| names.contains(&topic.name()))
-        {
-            break;
+    // It is done when those who ask hear no more of them; who removes files of many may answer late.
+    loop {
+        let seen = admin.inner().fetch_metadata(None, STEP);
+        let named = |metadata: &Metadata| {
+            let mut topics = metadata.topics().iter();
+            topics.any(|topic| names.contains(&topic.name()))
+        };
+        match seen {
+            Ok(metadata) if !named(&metadata) => return Ok(()),
+            Err(error) if Instant::now() > limit => return Err(error),
+            Ok(_) if Instant::now() > limit => return Ok(()),
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    Ok(())
 }
 
 async fn remove_groups(admin: &AdminClient<Heard>, names: Vec<String>) -> Result<(), KafkaError> {
