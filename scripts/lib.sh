@@ -6,6 +6,12 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/versions
 . "$root/scripts/versions"
 
+# Whatever `scripts/get` can get that mqbench starts, and what cargo builds besides what it always does.
+# shellcheck disable=SC2034
+servers=(nats redis mosquitto kafka rabbitmq pulsar)
+# shellcheck disable=SC2034
+features=(--features pulsar)
+
 # All words go to standard error: standard output belongs to what was asked for.
 say() { printf '%s\n' "$*" >&2; }
 
@@ -134,14 +140,6 @@ need_cargo() {
     version=${version%%[ -]*}
     at_least "$version" "$wanted" || die "Rust $version is too old: mqbench needs $wanted or later" \
         "with rustup:  rustup update stable" "then run this again"
-}
-
-# What is built besides what always is: drivers on request, `MQBENCH_FEATURES=kafka,rabbitmq`. Their names,
-# which are those of their servers too, go into `requested`, the words for cargo into `features`.
-need_features() {
-    IFS=, read -ra requested <<<"${MQBENCH_FEATURES:-}"
-    features=()
-    [ ${#requested[@]} -eq 0 ] || features=(--features "$MQBENCH_FEATURES")
 }
 
 # The program on the path comes before the copy in the cache. Where that is another version than the

@@ -5,13 +5,11 @@
 //! they are to each other. *latency* paces both alike at 1,000 messages of 256 bytes a second; *throughput*
 //! sends as fast as the same window allows, 100 bytes and 1 KiB, and counts the CPU of the client too.
 
-#[cfg(feature = "kafka")]
 mod kafka;
 mod load;
 mod nats;
 #[cfg(feature = "pulsar")]
 mod pulsar;
-#[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 mod redis;
 mod zeromq;
@@ -58,12 +56,10 @@ pub trait Bare: Sync {
 }
 
 static SYSTEMS: &[&dyn Bare] = &[
-    #[cfg(feature = "kafka")]
     &kafka::Kafka,
     &nats::Nats,
     #[cfg(feature = "pulsar")]
     &pulsar::Pulsar,
-    #[cfg(feature = "rabbitmq")]
     &rabbitmq::RabbitMq,
     &redis::PubSub,
     &redis::Streams,

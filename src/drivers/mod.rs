@@ -10,15 +10,10 @@ pub mod jetstream;
 mod jetstream_consumer;
 mod jetstream_publisher;
 mod jetstream_streams;
-#[cfg(feature = "kafka")]
 pub mod kafka;
-#[cfg(feature = "kafka")]
 mod kafka_client;
-#[cfg(feature = "kafka")]
 mod kafka_consumer;
-#[cfg(feature = "kafka")]
 mod kafka_publisher;
-#[cfg(feature = "kafka")]
 mod kafka_upkeep;
 pub mod loopback;
 mod loopback_bench;
@@ -44,15 +39,10 @@ mod pulsar_publisher;
 mod pulsar_session;
 #[cfg(feature = "pulsar")]
 mod pulsar_socket;
-#[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
-#[cfg(feature = "rabbitmq")]
 mod rabbitmq_consumer;
-#[cfg(feature = "rabbitmq")]
 mod rabbitmq_link;
-#[cfg(feature = "rabbitmq")]
 mod rabbitmq_publisher;
-#[cfg(feature = "rabbitmq")]
 mod rabbitmq_topology;
 pub mod redis;
 mod redis_connection;
@@ -98,13 +88,11 @@ pub trait Driver: Send + Sync {
 /// Every driver there is: a new one is one file and one line.
 pub static REGISTRY: &[&dyn Driver] = &[
     &loopback::Loopback,
-    #[cfg(feature = "kafka")]
     &kafka::Kafka,
     &mqtt::Mqtt,
     &nats::Nats,
     &jetstream::JetStream,
     &pulsar::Pulsar,
-    #[cfg(feature = "rabbitmq")]
     &rabbitmq::RabbitMq,
     &redis_pubsub::RedisPubSub,
     &redis_streams::RedisStreams,

@@ -13,14 +13,12 @@ pub mod find;
 mod fixtures;
 pub mod group;
 mod instance;
-#[cfg(feature = "kafka")]
 mod kafka;
 mod layout;
 mod mosquitto;
 mod nats;
 #[cfg(feature = "pulsar")]
 mod pulsar;
-#[cfg(feature = "rabbitmq")]
 mod rabbitmq;
 mod record;
 mod redis;
@@ -43,13 +41,11 @@ pub use record::{Record, Running, remove_folder};
 
 /// Every server that can be managed.
 pub static REGISTRY: &[&dyn Server] = &[
-    #[cfg(feature = "kafka")]
     &kafka::Kafka,
     &mosquitto::Mosquitto,
     &nats::Nats,
     #[cfg(feature = "pulsar")]
     &pulsar::Pulsar,
-    #[cfg(feature = "rabbitmq")]
     &rabbitmq::RabbitMq,
     &redis::Redis,
 ];

@@ -191,7 +191,6 @@ fn an_early_end_is_explained_with_the_reason_and_the_log() {
     let mistakes = [
         ("nats", ("write_deadline", "soon"), "invalid duration"),
         ("redis", ("maxmemory", "plenty"), "maxmemory plenty"),
-        #[cfg(feature = "rabbitmq")]
         ("rabbitmq", ("channel_max", "plenty"), "cannot be converted"),
     ];
     for (name, mistake, words) in mistakes {
