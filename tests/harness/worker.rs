@@ -178,7 +178,7 @@ impl Live {
 }
 
 /// How a note says that the server let somebody wait who asked it how much waits.
-const LATE: &str = "no answer came within";
+const LATE: &str = "no answer";
 
 impl Seen {
     /// What is wrong with a trial that nothing disturbed: everything that was sent arrived once, in
