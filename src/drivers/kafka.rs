@@ -67,9 +67,9 @@ static DESCRIPTOR: Descriptor = Descriptor {
         OptionSpec {
             name: "linger",
             kind: OptionKind::Time,
-            default: Some("0ms"),
-            about: "How long a publisher waits for more messages before it sends a batch (linger.ms). \
-                    The client library's own is 5ms.",
+            default: Some("5ms"),
+            about: "How long a publisher waits for more messages before it sends a batch (linger.ms); as \
+                    long as the client library does by itself. With 0ms nearly each message is a request.",
         },
         OptionSpec {
             name: "batch_size",
