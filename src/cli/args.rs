@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Format;
+use crate::scenario::units::Fraction;
+use crate::stats::figure::Asked;
 
 /// Benchmarks message brokers against each other: same guarantee, open-loop load, every message
 /// accounted for.
@@ -69,10 +71,12 @@ Examples:
   mqbench run my.yaml --trials 10 --out results/nightly
   mqbench run latency --broker nats,zeromq --set workload.message.size=1KiB
   mqbench run latency --format csv > latency.csv
+  mqbench run latency --baseline results/main      fails where something got worse
 
 Exit codes:
   0 done · 2 usage or scenario · 3 a broker failed · 4 not valid: a promise was broken, or a
-  threshold stands on a trial that is not ok · 99 a threshold was missed · 130 interrupted")]
+  threshold stands on a trial that is not ok · 99 a threshold was missed, or something is worse than the
+  baseline · 130 interrupted")]
     Run(Run),
     /// Print the comparison of a stored result again
     #[command(after_help = "\
@@ -81,6 +85,23 @@ Examples:
   mqbench report results/latest --format markdown
   mqbench report results/latest -o copy            the CSV files and the histogram log, made again")]
     Report(Report),
+    /// Put the brokers of one run, or two runs, side by side: ratios, intervals, verdicts
+    #[command(after_help = "\
+Examples:
+  mqbench compare results/latest                   each broker beside the best
+  mqbench compare results/latest --reference nats --metric p99 --metric broker-cpu
+  mqbench compare results/before results/after     each broker then and now")]
+    Compare(Compare),
+    /// Say whether a run is worse than one before: for CI
+    #[command(after_help = "\
+Examples:
+  mqbench gate --baseline results/main --candidate results/latest
+  mqbench gate --baseline main/ --candidate new/ --strict --export-junit gate.xml
+
+Exit codes:
+  0 nothing is worse · 2 a result cannot be read, or is of another scenario or machine · 4 figures that
+  are not valid · 99 something is worse by more than the margin (with --strict: or may be)")]
+    Gate(Gate),
     /// Validate a scenario and print its plan; touch nothing
     #[command(after_help = "\
 Examples:
@@ -173,6 +194,12 @@ pub struct Run {
     /// Write latency.hlog also here
     #[arg(long, value_name = "PATH")]
     pub export_hdr: Option<PathBuf>,
+    /// Judge the run by an earlier one, as `gate` does
+    #[arg(long, value_name = "RESULT", env = "MQBENCH_BASELINE")]
+    pub baseline: Option<PathBuf>,
+    /// What is let through, and where that is told.
+    #[command(flatten)]
+    pub gating: Gating,
 }
 
 /// What a comparison is printed as.
@@ -210,6 +237,100 @@ pub struct Report {
     /// How the comparison is printed
     #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
     pub format: FormatArg,
+}
+
+/// How things are compared.
+#[derive(Debug, Args)]
+pub struct Comparing {
+    /// Compare these figures: received/s, sent/s, p99, p99(publish), broker-cpu, client-cpu; the workload's
+    /// own without
+    #[arg(long, short, value_name = "FIGURE")]
+    pub metric: Vec<Asked>,
+    /// Call a change what is beyond this: 5%; without, 5 % for throughput and medians, 10 % for other
+    /// percentiles
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub margin: Option<f64>,
+    /// List brokers by this figure, the best first
+    #[arg(long, value_name = "FIGURE")]
+    pub sort: Option<Asked>,
+    /// How the comparison is printed
+    #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
+    pub format: FormatArg,
+}
+
+/// A share above nothing and at most all.
+fn share(text: &str) -> Result<f64, String> {
+    let share: Fraction = text.parse().map_err(|error| format!("{error}"))?;
+    match share.0 > 0.0 && share.0 <= 1.0 {
+        true => Ok(share.0),
+        false => Err("it must be above 0 % and at most 100 %".to_owned()),
+    }
+}
+
+/// `compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The folder of a run, or its results.json
+    pub result: PathBuf,
+    /// A second run, to be compared with the first
+    pub other: Option<PathBuf>,
+    /// Compare with this broker of the run rather than with the best
+    #[arg(long, value_name = "BROKER")]
+    pub reference: Option<String>,
+    /// How.
+    #[command(flatten)]
+    pub comparing: Comparing,
+}
+
+/// `gate`.
+#[derive(Debug, Args)]
+pub struct Gate {
+    /// The run that the other is judged by
+    #[arg(long, value_name = "RESULT")]
+    pub baseline: PathBuf,
+    /// The run that is judged
+    #[arg(long, value_name = "RESULT")]
+    pub candidate: PathBuf,
+    /// What is let through, and where that is told.
+    #[command(flatten)]
+    pub gating: Gating,
+    /// Write the comparison as Markdown here, for a comment on a pull request
+    #[arg(long, value_name = "PATH")]
+    pub export_markdown: Option<PathBuf>,
+    /// How.
+    #[command(flatten)]
+    pub comparing: Comparing,
+}
+
+/// How one run is judged by another.
+#[derive(Debug, Args)]
+pub struct Gating {
+    /// Let only through what is shown not to be worse than the baseline
+    #[arg(long)]
+    pub strict: bool,
+    /// Take a baseline that differs in this
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    pub allow: Vec<Allowed>,
+    /// Write what the gate found for test runners here (JUnit)
+    #[arg(long, value_name = "PATH")]
+    pub export_junit: Option<PathBuf>,
+    /// Append the comparison as Markdown here; GitHub names the file by itself
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "GITHUB_STEP_SUMMARY",
+        hide_env_values = true
+    )]
+    pub step_summary: Option<PathBuf>,
+}
+
+/// In what a baseline may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Allowed {
+    /// Another workload, or other settings
+    Scenario,
+    /// Another machine
+    Machine,
 }
 
 /// `check`.

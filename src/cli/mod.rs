@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod compare;
 mod describe;
 mod init;
 mod output;
@@ -57,6 +58,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Some(Command::Run(command)) => run::run(&command, &args, &output),
         Some(Command::Report(command)) => report::report(&command, &output),
+        Some(Command::Compare(command)) => compare::compare(&command, &output),
+        Some(Command::Gate(command)) => compare::gate(&command, &output),
         Some(Command::Check(command)) => check::check(&command, &output),
         Some(Command::List) => describe::list(&output),
         Some(Command::Drivers(command)) => describe::drivers(&command, &output),

@@ -13,15 +13,16 @@ use crate::report::text::View;
 use crate::report::{self, Format, files};
 use crate::results::provenance::{BrokerProvenance, ContainerProvenance};
 use crate::results::store::{can_replace, replace};
-use crate::results::{Manifest, Provenance, Results, Store, StoreError};
+use crate::results::{Manifest, Provenance, Results, Store, StoreError, Stored};
 use crate::scenario::Scenario;
 use crate::servers::group::random_id;
+use crate::stats::compare::Options;
 use crate::stats::exit::Exit;
 use crate::stats::thresholds;
 
 use super::args::Run;
-use super::check;
 use super::output::Output;
+use super::{check, compare};
 
 /// Runs a scenario.
 pub fn run(command: &Run, args: &[OsString], output: &Output) -> Exit {
@@ -53,6 +54,10 @@ fn carry_out(
     for path in exports(command).into_iter().flatten() {
         can_replace(path).map_err(|error| (Exit::Usage, error.to_string()))?;
     }
+    let baseline = match &command.baseline {
+        Some(path) => Some(compare::open(path).map_err(|error| (Exit::Usage, error.to_string()))?),
+        None => None,
+    };
     let store =
         Store::create(&command.out, &manifest).map_err(|error| (Exit::Usage, error.to_string()))?;
     supervisor::listen_for_interrupts().map_err(failed)?;
@@ -92,7 +97,48 @@ fn carry_out(
     if let Err(error) = kept {
         exit = exit.min(output.fail(Exit::Failed, error));
     }
-    Ok(exit.min(report(command, &store, &results, output)))
+    exit = exit.min(report(command, &store, &results, output));
+    if let Some(baseline) = baseline {
+        let candidate = Stored {
+            folder: store.folder().to_owned(),
+            results,
+        };
+        exit = exit.min(gate(command, &baseline, &candidate, output)?);
+    }
+    Ok(exit)
+}
+
+/// Judges the run by an earlier one.
+fn gate(
+    command: &Run,
+    baseline: &Stored,
+    candidate: &Stored,
+    output: &Output,
+) -> Result<Exit, (Exit, String)> {
+    let options = Options::default();
+    // A program gets one document on standard output.
+    let format = match command.format.into() {
+        Format::Json | Format::Csv => None,
+        readable => Some(readable),
+    };
+    if format.is_some() {
+        output.print("\n");
+    }
+    let judged = compare::print_gate(
+        baseline,
+        candidate,
+        &options,
+        &command.gating,
+        format,
+        output,
+    );
+    let (versus, exit) = judged.map_err(|error| (Exit::Usage, error))?;
+    if let Some(path) = &command.gating.step_summary {
+        let markdown = versus.render(Format::Markdown, &View::default());
+        let written = compare::append(path, &markdown);
+        written.map_err(|error| (Exit::Failed, compare::cannot_write(path, &error)))?;
+    }
+    Ok(exit)
 }
 
 fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {

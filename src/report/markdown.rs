@@ -1,7 +1,7 @@
 //! The comparison for a pull request or a wiki.
 
 use crate::results::Results;
-use crate::terminal::table::Align;
+use crate::terminal::table::{Align, Table};
 
 use super::headline::headline;
 use super::notes::{notes, thresholds};
@@ -13,28 +13,7 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
     let comparison = Comparison::of(results);
     let table = comparison.table();
     let mut out = format!("**{}**\n\n", escape(&headline(results)));
-    let titles: Vec<String> = table.columns.iter().map(|it| escape(&it.title)).collect();
-    out.push_str(&format!("| {} |\n", titles.join(" | ")));
-    let rules: Vec<&str> = table
-        .columns
-        .iter()
-        .map(|column| match column.align {
-            Align::Left => ":--",
-            Align::Right => "--:",
-        })
-        .collect();
-    out.push_str(&format!("| {} |\n", rules.join(" | ")));
-    for row in &table.rows {
-        let cells: Vec<String> = row
-            .cells
-            .iter()
-            .map(|cell| {
-                let text: String = cell.text.chars().chain(cell.mark).collect();
-                escape(&text)
-            })
-            .collect();
-        out.push_str(&format!("| {} |\n", cells.join(" | ")));
-    }
+    out.push_str(&grid(&table));
     out.push('\n');
     for row in &table.rows {
         let label = row.cells.first().map_or("", |cell| &cell.text);
@@ -68,6 +47,33 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
     }
     if let Some(folder) = folder {
         out.push_str(&format!("\n{}\n", escape(folder)));
+    }
+    out
+}
+
+/// The lines of a table, without what stands below its rows.
+pub(super) fn grid(table: &Table) -> String {
+    let titles: Vec<String> = table.columns.iter().map(|it| escape(&it.title)).collect();
+    let mut out = format!("| {} |\n", titles.join(" | "));
+    let rules: Vec<&str> = table
+        .columns
+        .iter()
+        .map(|column| match column.align {
+            Align::Left => ":--",
+            Align::Right => "--:",
+        })
+        .collect();
+    out.push_str(&format!("| {} |\n", rules.join(" | ")));
+    for row in &table.rows {
+        let cells: Vec<String> = row
+            .cells
+            .iter()
+            .map(|cell| {
+                let text: String = cell.text.chars().chain(cell.mark).collect();
+                escape(&text)
+            })
+            .collect();
+        out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     out
 }

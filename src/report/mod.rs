@@ -14,6 +14,7 @@ pub mod rows;
 pub mod series;
 pub mod table;
 pub mod text;
+pub mod versus;
 pub mod warnings;
 
 use crate::results::Results;
@@ -46,3 +47,5 @@ pub fn render(format: Format, results: &Results, view: &View) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod versus_tests;

@@ -1,17 +1,18 @@
 //! What stands under the table: what its figures are, who is ahead and how surely, the thresholds.
 
 use crate::measure::latency::Kind;
-use crate::measure::percentile::Percentile;
+use crate::results::Results;
 use crate::results::model::{Judged, Judgement, Observed};
-use crate::results::{Attempt, Results};
 use crate::scenario::threshold::{Count, Metric};
 use crate::scenario::workload::Delivery;
+use crate::stats::change::{self, CONFIDENCE, Decision, Trials, decide};
+use crate::stats::figure::Figure;
 use crate::stats::group::Group;
-use crate::stats::ratio::{Ratio, least_trials, ratio};
+use crate::stats::shape::Shape;
+use crate::stats::shift::least;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 
-use super::cells::Shape;
 use super::rows::Row;
 use super::table::{BEST, BLURRED, Comparison, INVALID, gives, gives_more};
 
@@ -186,17 +187,22 @@ fn ahead(comparison: &Comparison) -> Option<String> {
         return several
             .then(|| "kinds of exactly-once are not alike, so they are not ranked".to_owned());
     }
-    let (title, superlative, comparative) = match comparison.shape {
-        Shape::Latency(_) => ("p99", "lowest", "lower"),
-        Shape::Throughput(Kind::Service) => ("sent/s", "highest", "higher"),
-        Shape::Throughput(_) | Shape::Drain => ("received/s", "highest", "higher"),
+    let headline = match comparison.shape {
+        Shape::Latency(kind) => Figure::Latency(kind, 99.0),
+        Shape::Throughput(Kind::Service) => Figure::Sent,
+        Shape::Throughput(_) | Shape::Drain => Figure::Received,
+    };
+    let title = headline.short();
+    let lower = headline.lower_is_better();
+    let (superlative, comparative) = match lower {
+        true => ("lowest", "lower"),
+        false => ("highest", "higher"),
     };
     let column = comparison
         .figures
         .first()?
         .iter()
         .position(|it| it.title == title)?;
-    let lower = superlative == "lowest";
     let mut ranked: Vec<(usize, f64)> = Vec::new();
     for (i, row) in comparison.rows.iter().enumerate() {
         let figure = &comparison.figures[i][column];
@@ -209,20 +215,31 @@ fn ahead(comparison: &Comparison) -> Option<String> {
         return None;
     };
     let label = |i: usize| printable(&comparison.rows[i].broker.label);
-    let values = |i: usize| each_trial(comparison, i, title);
+    let values = |i: usize| -> Vec<f64> {
+        let row = &comparison.rows[i];
+        let group = Group::of(row.results, row.place);
+        let used = group.used().iter();
+        used.filter_map(|attempt| headline.value(attempt)).collect()
+    };
     let (best, next) = (values(first), values(second));
-    let found = match lower {
-        true => ratio(&best, &next),
-        false => ratio(&next, &best),
-    }?;
     let trials = match best.len() == next.len() {
         true => format!("n = {}", best.len()),
         false => format!("n = {} and {}", best.len(), next.len()),
     };
+    let found = change::Metric {
+        trials: match lower {
+            true => Trials::Independent(best, next),
+            false => Trials::Independent(next, best),
+        },
+        margin: headline.margin(),
+        lower_is_better: lower,
+    };
+    let found = decide(&[found]).pop()?;
+    let estimate = found.ratio.filter(|ratio| ratio.is_finite())?;
     let (leader, other) = (label(first), label(second));
     if comparison.winner(column).is_none() {
-        let ratio = format!("{:.2}", found.estimate);
-        let sure = sure(found, &trials);
+        let ratio = format!("{estimate:.2}");
+        let sure = sure(&found, &trials);
         return Some(format!(
             "{leader} and {other} have the same {title} as far as it is printed (ratio {ratio}, {sure})"
         ));
@@ -230,24 +247,23 @@ fn ahead(comparison: &Comparison) -> Option<String> {
     let known = format!("{leader} has the {superlative} {title}: ");
     let sentence = match found.interval {
         Some((low, _)) if low <= 1.0 => format!(
-            "whether lastingly so is inconclusive (ratio to {other} {:.2}, {})",
-            found.estimate,
-            sure(found, &trials)
+            "whether lastingly so is inconclusive (ratio to {other} {estimate:.2}, {})",
+            sure(&found, &trials)
         ),
         _ => format!(
             "{} {comparative} than {other} ({})",
-            numbers::times(found.estimate),
-            sure(found, &trials)
+            numbers::times(estimate),
+            sure(&found, &trials)
         ),
     };
     Some(format!("{known}{sentence}"))
 }
 
 /// How sure a ratio is.
-fn sure(found: Ratio, trials: &str) -> String {
+fn sure(found: &Decision, trials: &str) -> String {
     match found.interval {
         None => {
-            let least = least_trials();
+            let least = least(false, CONFIDENCE);
             format!("{trials}: too few for an interval; {least} trials each would do")
         }
         Some((low, high)) => {
@@ -255,23 +271,6 @@ fn sure(found: Ratio, trials: &str) -> String {
             format!("95 % interval {low:.decimals$} to {high:.decimals$}, {trials}")
         }
     }
-}
-
-/// The headline figure of each trial that the row sums up.
-fn each_trial(comparison: &Comparison, row: usize, title: &str) -> Vec<f64> {
-    let row = &comparison.rows[row];
-    let group = Group::of(row.results, row.place);
-    let figure = |attempt: &Attempt| match comparison.shape {
-        Shape::Latency(kind) => match attempt.latencies.get(&kind)?.named("p99")? {
-            Percentile::Value(nanoseconds) => Some(nanoseconds as f64),
-            // Above every value: then there is no ratio, and nothing is said.
-            Percentile::Lost => Some(f64::INFINITY),
-            Percentile::TooFew => None,
-        },
-        _ if title == "sent/s" => Some(attempt.rates.sent),
-        _ => Some(attempt.rates.received),
-    };
-    group.used().iter().filter_map(|a| figure(a)).collect()
 }
 
 /// A threshold as a line: whether it is met, what it says, and what was seen.

@@ -5,12 +5,13 @@ use anstyle::Style;
 use crate::measure::verdict::Outcome;
 use crate::results::Results;
 use crate::scenario::workload::{Delivery, Durability};
+use crate::stats::shape::Shape;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 use crate::terminal::style;
 use crate::terminal::table::{Align, Cell, Row as Line, Table};
 
-use super::cells::{Better, Figure, Shape, figures};
+use super::cells::{Better, Figure, figures};
 use super::columns;
 use super::rows::{Row, Scope, by_broker};
 

@@ -2,6 +2,7 @@
 
 use crate::results::Results;
 use crate::terminal::style::{self, paint, width, wrap};
+use crate::terminal::table::Table;
 
 use super::headline::headline;
 use super::notes::{notes, thresholds};
@@ -26,27 +27,17 @@ pub struct View<'a> {
 
 /// The whole report, the last line ended.
 pub fn render(results: &Results, view: &View) -> String {
-    let columns = view.width.unwrap_or(PROSE).max(20);
-    let mut page = Page {
-        out: String::new(),
-        columns,
-        color: view.color,
-    };
+    let mut page = Page::new(view);
+    let columns = page.columns;
     let comparison = Comparison::of(results);
     page.paragraph("", "  ", &headline(results), style::STRONG);
     page.blank();
-    let table = comparison.table();
-    let rendered = table.render(view.width.unwrap_or(usize::MAX), view.color);
-    page.out.push_str(&rendered.text);
+    let dropped = page.table(&comparison.table(), view);
     page.blank();
     for note in notes(&comparison) {
         page.paragraph("  ", "    ", &note, style::DIM);
     }
-    if !rendered.dropped.is_empty() {
-        let dropped = rendered.dropped.join(", ");
-        let note = format!("not shown for want of width: {dropped}");
-        page.paragraph("  ", "    ", &note, style::WARN);
-    }
+    page.dropped(&dropped);
     page.verdicts(results);
     if let Some(folder) = view.folder {
         page.blank();
@@ -65,19 +56,56 @@ pub fn render(results: &Results, view: &View) -> String {
     page.out
 }
 
-struct Page {
-    out: String,
+/// What goes to the terminal.
+pub(super) struct Page {
+    /// Lines, the last one ended.
+    pub out: String,
+    /// At most so many columns of prose.
     columns: usize,
     color: bool,
 }
 
 impl Page {
-    fn blank(&mut self) {
+    /// An empty one.
+    pub fn new(view: &View) -> Page {
+        Page {
+            out: String::new(),
+            columns: view.width.unwrap_or(PROSE).max(20),
+            color: view.color,
+        }
+    }
+
+    /// An empty line.
+    pub fn blank(&mut self) {
         self.out.push('\n');
     }
 
+    /// A table; returns the headings that did not fit.
+    pub fn table(&mut self, table: &Table, view: &View) -> Vec<String> {
+        let rendered = table.render(view.width.unwrap_or(usize::MAX), view.color);
+        self.out.push_str(&rendered.text);
+        rendered.dropped
+    }
+
+    /// Says what did not fit.
+    pub fn dropped(&mut self, headings: &[String]) {
+        if !headings.is_empty() {
+            let note = format!("not shown for want of width: {}", headings.join(", "));
+            self.paragraph("  ", "    ", &note, style::WARN);
+        }
+    }
+
+    /// Wrapped text behind a sign.
+    pub fn signed(&mut self, sign: char, tone: anstyle::Style, text: &str) {
+        let start = self.out.len();
+        self.paragraph(&format!("  {sign} "), "    ", text, anstyle::Style::new());
+        let painted = paint(&sign.to_string(), tone, self.color);
+        let line = self.out.split_off(start).replacen(sign, &painted, 1);
+        self.out.push_str(&line);
+    }
+
     /// Wrapped text: `first` before its first line, `rest` before the others.
-    fn paragraph(&mut self, first: &str, rest: &str, text: &str, tone: anstyle::Style) {
+    pub fn paragraph(&mut self, first: &str, rest: &str, text: &str, tone: anstyle::Style) {
         let room = self.columns.saturating_sub(width(first).max(width(rest)));
         for (i, line) in wrap(&glue(text), room.max(10)).iter().enumerate() {
             let line = &line.replace(GLUE, " ");
@@ -122,11 +150,7 @@ impl Page {
                 "" => said.what,
                 remedy => format!("{}; {remedy}", said.what),
             };
-            let start = self.out.len();
-            self.paragraph("  ⚠ ", "    ", &text, anstyle::Style::new());
-            let sign = paint("⚠", style::WARN, self.color);
-            let line = self.out.split_off(start).replacen('⚠', &sign, 1);
-            self.out.push_str(&line);
+            self.signed('⚠', style::WARN, &text);
         }
     }
 }

@@ -1,9 +1,15 @@
 //! What results mean: pure functions of them.
 
+pub mod change;
+pub mod compare;
+pub mod differences;
 pub mod exit;
+pub mod figure;
 pub mod group;
 pub mod median;
-pub mod ratio;
+pub mod normal;
+pub mod shape;
+pub mod shift;
 pub mod thresholds;
 
 #[cfg(test)]

@@ -4,5 +4,6 @@
 mod program;
 
 mod commands;
+mod compared;
 mod formats;
 mod refused;

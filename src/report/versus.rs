@@ -1,0 +1,608 @@
+//! Two sides beside each other: brokers of one run, or two runs.
+
+use serde_json::{Value, json};
+
+use super::columns;
+use super::headline::headline;
+use super::markdown::{escape, grid};
+use super::text::{Page, View};
+use super::{Format, csv};
+use crate::plan::PlannedBroker;
+use crate::results::{Results, Stored};
+use crate::stats::change::Change;
+use crate::stats::compare::{Compared, Overall, Pair};
+use crate::stats::differences::{About, Difference, differences};
+use crate::stats::figure::Figure;
+use crate::terminal::diagnostic::printable;
+use crate::terminal::numbers;
+use crate::terminal::style;
+use crate::terminal::table::{Align, Cell, Row, Table};
+
+/// More differences than this are counted.
+const MOST_DIFFERENCES: usize = 12;
+
+/// What is beside what.
+pub struct Versus<'a> {
+    /// Heads it.
+    title: String,
+    /// `baseline: results/a · 2026-11-21T15:53 · mqbench 0.1.0`
+    sides: Vec<String>,
+    /// What is not the same about two runs.
+    pub differences: Vec<Difference>,
+    /// One for each broker.
+    pub pairs: Vec<Pair<'a>>,
+    /// Brokers that only one of two runs has.
+    alone: Vec<String>,
+    /// Those of the plan, in its order.
+    brokers: &'a [PlannedBroker],
+    /// Of two runs, or of the brokers of one.
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Runs,
+    Brokers,
+}
+
+/// How something is said to be.
+struct Word {
+    sign: char,
+    tone: anstyle::Style,
+    text: &'static str,
+}
+
+impl<'a> Versus<'a> {
+    /// Two runs.
+    pub fn runs(baseline: &Stored, candidate: &'a Stored, pairs: Vec<Pair<'a>>) -> Versus<'a> {
+        let side = |name: &str, stored: &Stored| {
+            let manifest = &stored.results.manifest;
+            let folder = stored.folder.display().to_string();
+            let (started, tool) = (&manifest.started, &manifest.tool_version);
+            printable(&format!("{name}: {folder} · {started} · mqbench {tool}"))
+        };
+        let lacks = |one: &Results, other: &Results, who: &str| -> Vec<String> {
+            let brokers = one.plan.brokers.iter();
+            let alone =
+                brokers.filter(|it| !other.plan.brokers.iter().any(|o| o.label == it.label));
+            alone
+                .map(|it| format!("{}: only in the {who}", printable(&it.label)))
+                .collect()
+        };
+        let (one, other) = (&baseline.results, &candidate.results);
+        let mut alone = lacks(one, other, "baseline");
+        alone.extend(lacks(other, one, "candidate"));
+        Versus {
+            title: headline(other),
+            sides: vec![side("baseline", baseline), side("candidate", candidate)],
+            differences: differences(one, other),
+            pairs,
+            alone,
+            brokers: &candidate.results.plan.brokers,
+            kind: Kind::Runs,
+        }
+    }
+
+    /// The brokers of one run, the reference being the first side of each pair.
+    pub fn brokers(stored: &'a Stored, pairs: Vec<Pair<'a>>) -> Versus<'a> {
+        let brokers = &stored.results.plan.brokers;
+        let reference = pairs.first().map(|pair| &brokers[pair.one.broker]);
+        let side =
+            reference.map(|it| format!("reference: {} ({})", printable(&it.label), gives(it)));
+        Versus {
+            title: headline(&stored.results),
+            sides: side.into_iter().collect(),
+            differences: Vec::new(),
+            pairs,
+            alone: Vec::new(),
+            brokers: &stored.results.plan.brokers,
+            kind: Kind::Brokers,
+        }
+    }
+
+    /// In a format, the last line ended.
+    pub fn render(&self, format: Format, view: &View) -> String {
+        match format {
+            Format::Text => self.text(view),
+            Format::Markdown => self.markdown(),
+            Format::Csv => self.csv(),
+            Format::Json => self.json(),
+        }
+    }
+
+    fn word(&self, change: Change) -> Word {
+        let runs = self.kind == Kind::Runs;
+        let (sign, tone, text) = match change {
+            Change::Regressed if runs => ('✗', style::BAD, "regressed"),
+            Change::Regressed => ('✗', style::BAD, "worse"),
+            Change::Improved if runs => ('✓', style::GOOD, "improved"),
+            Change::Improved => ('✓', style::GOOD, "better"),
+            Change::Unchanged if runs => ('✓', style::GOOD, "unchanged"),
+            Change::Unchanged => ('=', anstyle::Style::new(), "the same"),
+            Change::Inconclusive => ('?', style::WARN, "inconclusive"),
+        };
+        Word { sign, tone, text }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        let (one, other) = match self.kind {
+            Kind::Runs => ("baseline", "candidate"),
+            Kind::Brokers => ("reference", "this"),
+        };
+        table.column("broker", Align::Left);
+        if self.kind == Kind::Brokers {
+            table.column("gives", Align::Left);
+        }
+        table.column("figure", Align::Left);
+        table.column(one, Align::Right);
+        table.column(other, Align::Right);
+        table.column("ratio", Align::Right);
+        table.column("95 % interval", Align::Right);
+        table.column("n", Align::Right);
+        table.column("verdict", Align::Left);
+        table.column("margin", Align::Right);
+        for pair in &self.pairs {
+            let valid = pair.invalid().is_none();
+            for (i, it) in pair.figures.iter().enumerate() {
+                let label = if i == 0 {
+                    printable(pair.label)
+                } else {
+                    String::new()
+                };
+                let (first, second) = it.medians;
+                let verdict = match (valid, it.blurred) {
+                    (false, _) => Cell::plain("not valid").styled(style::BAD),
+                    (true, true) => Cell::plain("instrument-limited").styled(style::WARN),
+                    (true, false) => {
+                        let word = self.word(it.decision.change);
+                        Cell::plain(word.text).styled(word.tone)
+                    }
+                };
+                let mut cells = vec![Cell::plain(label)];
+                if self.kind == Kind::Brokers {
+                    let gives = if i == 0 {
+                        gives(&self.brokers[pair.other.broker])
+                    } else {
+                        String::new()
+                    };
+                    cells.push(Cell::plain(gives));
+                }
+                cells.extend([
+                    Cell::plain(it.figure.short()),
+                    Cell::plain(value(it.figure, first)),
+                    Cell::plain(value(it.figure, second)),
+                    Cell::plain(ratio(it.decision.ratio)),
+                    Cell::plain(interval(it)),
+                    Cell::plain(trials(it)),
+                    verdict,
+                    Cell::plain(format!("±{}", percent(it.margin))),
+                ]);
+                table.rows.push(Row {
+                    cells,
+                    notes: Vec::new(),
+                });
+            }
+        }
+        table
+    }
+
+    /// What stands below the table: sign, tone and sentence of each broker.
+    fn sentences(&self) -> Vec<(char, anstyle::Style, String)> {
+        let sentence = |pair: &Pair| {
+            let label = printable(pair.label);
+            if let Some(why) = pair.invalid() {
+                let text = format!("{label}: not to be compared, {}", printable(&why));
+                return ('⚠', style::BAD, text);
+            }
+            let Overall::Judged(change) = pair.overall() else {
+                return ('⚠', style::BAD, label);
+            };
+            let word = self.word(change);
+            let of = match self.kind {
+                Kind::Runs => String::new(),
+                Kind::Brokers => format!(" beside {}", printable(pair.one_label)),
+            };
+            let said = pair.figures.iter().filter(|it| !it.blurred);
+            let said: Vec<String> = said
+                .filter(|it| it.decision.change == change && change != Change::Unchanged)
+                .map(|it| match it.decision.ratio {
+                    Some(found) => format!("{} {}", it.figure.short(), ratio(Some(found))),
+                    None => it.figure.short(),
+                })
+                .collect();
+            let said = match said.is_empty() {
+                true => String::new(),
+                false => format!(" ({})", said.join(", ")),
+            };
+            let more = match (change, pair.trials_needed()) {
+                (Change::Inconclusive, Some(needed)) => {
+                    format!(
+                        "; about {} each would settle it",
+                        numbers::counted(needed as u64, "trial")
+                    )
+                }
+                (Change::Inconclusive, None) if pair.figures.iter().all(|it| it.blurred) => {
+                    "; the generator was late itself: leave it more CPU".to_owned()
+                }
+                (Change::Inconclusive, None) => "; too near to the margin to be told".to_owned(),
+                _ => String::new(),
+            };
+            let text = format!("{label}: {}{of}{said}{more}", word.text);
+            (word.sign, word.tone, text)
+        };
+        self.pairs.iter().map(sentence).collect()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let figures = || self.pairs.iter().flat_map(|pair| &pair.figures);
+        if figures().next().is_some() {
+            let test = match figures().any(|it| it.paired) {
+                true => "exact signed-rank intervals over the blocks of the run",
+                false => "exact Mann–Whitney intervals",
+            };
+            notes.push(format!(
+                "medians of the valid trials; ratios by Hodges and Lehmann, {test}, each for itself; verdicts \
+                 are about differences beyond the margin, at 95 % for all figures of a broker together (Holm)"
+            ));
+        }
+        if figures().any(|it| it.blurred) {
+            notes.push(
+                "instrument-limited: the generator was late itself by more than a tenth of it, so it is not \
+                 judged"
+                    .to_owned(),
+            );
+        }
+        notes.extend(self.alone.iter().cloned());
+        notes
+    }
+
+    /// One line for each difference, the first of many.
+    fn different(&self) -> Vec<String> {
+        let shown = self.differences.iter().take(MOST_DIFFERENCES);
+        let line = |it: &Difference| {
+            let text = |text: &str| match text {
+                "" => "–".to_owned(),
+                text => printable(text),
+            };
+            format!(
+                "{}: {} {} → {}",
+                it.about.name(),
+                printable(&it.what),
+                text(&it.one),
+                text(&it.other)
+            )
+        };
+        let mut lines: Vec<String> = shown.map(line).collect();
+        if let Some(more) = self.differences.len().checked_sub(MOST_DIFFERENCES + 1) {
+            lines.push(format!("and {} more", more + 1));
+        }
+        lines
+    }
+
+    fn text(&self, view: &View) -> String {
+        let mut page = Page::new(view);
+        page.paragraph("", "  ", &self.title, style::STRONG);
+        for side in &self.sides {
+            page.paragraph("  ", "    ", side, style::DIM);
+        }
+        let different = self.different();
+        if !different.is_empty() {
+            page.blank();
+        }
+        for line in different {
+            page.signed('≠', style::WARN, &line);
+        }
+        page.blank();
+        let dropped = page.table(&self.table(), view);
+        page.blank();
+        for note in self.notes() {
+            page.paragraph("  ", "    ", &note, style::DIM);
+        }
+        page.dropped(&dropped);
+        page.blank();
+        for (sign, tone, text) in self.sentences() {
+            page.signed(sign, tone, &text);
+        }
+        page.out
+    }
+
+    fn markdown(&self) -> String {
+        let mut out = format!("**{}**\n\n", escape(&self.title));
+        for side in &self.sides {
+            out.push_str(&format!("- {}\n", escape(side)));
+        }
+        for line in self.different() {
+            out.push_str(&format!("- ≠ {}\n", escape(&line)));
+        }
+        out.push('\n');
+        out.push_str(&grid(&self.table()));
+        out.push('\n');
+        for (sign, _, text) in self.sentences() {
+            let sign = match sign {
+                '✓' => "✅",
+                '✗' => "❌",
+                '?' => "❔",
+                '⚠' => "⚠",
+                _ => "➖",
+            };
+            out.push_str(&format!("- {sign} {}\n", escape(&text)));
+        }
+        out.push('\n');
+        for note in self.notes() {
+            out.push_str(&format!("{}\n\n", escape(&note)));
+        }
+        out
+    }
+
+    fn csv(&self) -> String {
+        let names = [
+            "broker",
+            "reference",
+            "figure",
+            "one",
+            "other",
+            "ratio",
+            "ratio_low",
+            "ratio_high",
+            "trials_one",
+            "trials_other",
+            "paired",
+            "margin",
+            "verdict",
+            "trials_needed",
+        ]
+        .map(str::to_owned);
+        let number = |value: Option<f64>| value.map(|v| format!("{v}")).unwrap_or_default();
+        let lines = self.pairs.iter().flat_map(|pair| {
+            pair.figures.iter().map(move |it| {
+                let (low, high) = it.decision.interval.unzip();
+                vec![
+                    pair.label.to_owned(),
+                    pair.one_label.to_owned(),
+                    it.figure.to_string(),
+                    number(it.medians.0),
+                    number(it.medians.1),
+                    number(it.decision.ratio),
+                    number(low),
+                    number(high),
+                    it.trials.0.to_string(),
+                    it.trials.1.to_string(),
+                    it.paired.to_string(),
+                    number(Some(it.margin)),
+                    verdict_name(pair, it).to_owned(),
+                    it.decision
+                        .trials_needed
+                        .map(|n| n.to_string())
+                        .unwrap_or_default(),
+                ]
+                .into_iter()
+            })
+        });
+        csv::lines_of(&names, lines)
+    }
+
+    fn json(&self) -> String {
+        // Lost percentiles are infinite, which JSON has no word for.
+        let number = |value: Option<f64>| match value {
+            Some(value) if value.is_infinite() => json!("lost"),
+            value => json!(value),
+        };
+        let pairs: Vec<Value> = self
+            .pairs
+            .iter()
+            .map(|pair| {
+                let figures: Vec<Value> = pair
+                    .figures
+                    .iter()
+                    .map(|it| {
+                        let (low, high) = it.decision.interval.unzip();
+                        json!({
+                            "figure": it.figure.to_string(),
+                            "one": number(it.medians.0),
+                            "other": number(it.medians.1),
+                            "ratio": number(it.decision.ratio),
+                            "interval": match low.is_some() {
+                                true => json!([number(low), number(high)]),
+                                false => Value::Null,
+                            },
+                            "trials": [it.trials.0, it.trials.1],
+                            "paired": it.paired,
+                            "margin": it.margin,
+                            "verdict": verdict_name(pair, it),
+                            "trials_needed": it.decision.trials_needed,
+                        })
+                    })
+                    .collect();
+                json!({
+                    "broker": pair.label,
+                    "reference": pair.one_label,
+                    "verdict": overall_name(pair),
+                    "reason": pair.invalid(),
+                    "figures": figures,
+                })
+            })
+            .collect();
+        let different: Vec<Value> = self
+            .differences
+            .iter()
+            .map(|it| json!({"about": it.about.name(), "what": it.what, "one": it.one, "other": it.other}))
+            .collect();
+        let all = json!({"differences": different, "brokers": pairs});
+        format!("{all:#}\n")
+    }
+}
+
+/// What a broker guarantees: what is compared is not always alike.
+fn gives(broker: &PlannedBroker) -> String {
+    let offer = &broker.offer;
+    let (delivery, durability) = (
+        columns::delivery(offer.delivery),
+        columns::durability(offer.durability),
+    );
+    format!("{delivery}, {durability}")
+}
+
+/// As files name it.
+pub fn change_name(change: Change) -> &'static str {
+    match change {
+        Change::Regressed => "regressed",
+        Change::Improved => "improved",
+        Change::Unchanged => "unchanged",
+        Change::Inconclusive => "inconclusive",
+    }
+}
+
+/// As files name it.
+pub fn overall_name(pair: &Pair) -> &'static str {
+    match pair.overall() {
+        Overall::Invalid => "invalid",
+        Overall::Judged(change) => change_name(change),
+    }
+}
+
+/// As files name it.
+pub fn verdict_name(pair: &Pair, it: &Compared) -> &'static str {
+    match (pair.invalid().is_some(), it.blurred) {
+        (true, _) => "invalid",
+        (false, true) => "instrument-limited",
+        (false, false) => change_name(it.decision.change),
+    }
+}
+
+/// A figure as a person reads it.
+pub fn value(figure: Figure, value: Option<f64>) -> String {
+    let Some(value) = value else {
+        return numbers::NONE.to_owned();
+    };
+    match figure {
+        _ if value.is_infinite() => "lost".to_owned(),
+        Figure::Sent | Figure::Received => numbers::rate(value),
+        Figure::Latency(..) => numbers::time(value),
+        Figure::BrokerCpu | Figure::ClientCpu => numbers::time(value * 1e3),
+    }
+}
+
+/// `1.04`, `12`.
+pub fn ratio(ratio: Option<f64>) -> String {
+    match ratio {
+        None => numbers::NONE.to_owned(),
+        Some(infinite) if infinite.is_infinite() => "∞".to_owned(),
+        Some(large) if large >= 9.995 => format!("{large:.0} ×"),
+        Some(ratio) => format!("{ratio:.2} ×"),
+    }
+}
+
+fn interval(it: &Compared) -> String {
+    let bare = |end: f64| ratio(Some(end)).trim_end_matches(" ×").to_owned();
+    match it.decision.interval {
+        Some((low, high)) => format!("{} to {}", bare(low), bare(high)),
+        None => numbers::NONE.to_owned(),
+    }
+}
+
+fn trials(it: &Compared) -> String {
+    match it.trials {
+        (one, other) if one == other => one.to_string(),
+        (one, other) => format!("{one}, {other}"),
+    }
+}
+
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    match percent < 9.95 && percent.fract() > 0.05 {
+        true => format!("{percent:.1} %"),
+        false => format!("{percent:.0} %"),
+    }
+}
+
+/// Whether differences of a kind are among them.
+pub fn differs(differences: &[Difference], about: About) -> bool {
+    differences.iter().any(|it| it.about == about)
+}
+
+/// What a gate found, for test runners: a suite for each broker, a case for each figure.
+pub fn junit(versus: &Versus, name: &str, strict: bool) -> String {
+    let mut suites = String::new();
+    let (mut tests, mut failures, mut errors, mut skipped) = (0, 0, 0, 0);
+    for pair in &versus.pairs {
+        let mut cases = String::new();
+        let mut counts = [0; 4];
+        for it in &pair.figures {
+            let verdict = verdict_name(pair, it);
+            let said = format!(
+                "{} → {}, ratio {}, 95 % interval {}, margin ±{}",
+                value(it.figure, it.medians.0),
+                value(it.figure, it.medians.1),
+                ratio(it.decision.ratio),
+                interval(it),
+                percent(it.margin)
+            );
+            counts[0] += 1;
+            let inner = match verdict {
+                "regressed" => {
+                    counts[1] += 1;
+                    format!("<failure type=\"regressed\" message=\"{}\"/>", xml(&said))
+                }
+                "inconclusive" if strict => {
+                    counts[1] += 1;
+                    format!(
+                        "<failure type=\"inconclusive\" message=\"{}\"/>",
+                        xml(&said)
+                    )
+                }
+                "invalid" => {
+                    counts[2] += 1;
+                    let why = pair.invalid().unwrap_or_default();
+                    format!("<error type=\"invalid\" message=\"{}\"/>", xml(&why))
+                }
+                "inconclusive" | "instrument-limited" => {
+                    counts[3] += 1;
+                    format!("<skipped message=\"{verdict}: {}\"/>", xml(&said))
+                }
+                _ => format!(
+                    "<system-out>{}</system-out>",
+                    xml(&format!("{verdict}: {said}"))
+                ),
+            };
+            cases.push_str(&format!(
+                "    <testcase classname=\"{}\" name=\"{}\">{inner}</testcase>\n",
+                xml(pair.label),
+                xml(&it.figure.to_string())
+            ));
+        }
+        let [t, f, e, s] = counts;
+        suites.push_str(&format!(
+            "  <testsuite name=\"{}\" tests=\"{t}\" failures=\"{f}\" errors=\"{e}\" skipped=\"{s}\">\n{cases}  \
+             </testsuite>\n",
+            xml(pair.label)
+        ));
+        tests += t;
+        failures += f;
+        errors += e;
+        skipped += s;
+    }
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" tests=\"{tests}\" \
+         failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\">\n{suites}</testsuites>\n",
+        xml(name)
+    )
+}
+
+/// Text that XML shows as it is; what it cannot hold at all is left out.
+fn xml(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' | '\r' => out.push(' '),
+            c if c < ' ' || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
+            c => out.push(c),
+        }
+    }
+    out
+}

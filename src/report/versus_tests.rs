@@ -1,0 +1,134 @@
+use std::path::PathBuf;
+
+use super::versus::{Versus, junit, verdict_name};
+use super::{Format, View};
+use crate::measure::latency::{Kind, Latency};
+use crate::measure::record::{Record, Slope};
+use crate::results::{Results, Stored, sample};
+use crate::stats::compare::{Options, best, brokers, runs};
+
+fn stored(name: &str, results: Results) -> Stored {
+    Stored {
+        folder: PathBuf::from(format!("results/{name}")),
+        results,
+    }
+}
+
+/// Eight trials of three brokers; `medians` in nanoseconds.
+fn run(name: &str, medians: &[f64]) -> Stored {
+    let plan = sample::plan(&["nats", "redis-streams", "kafka"], 8);
+    stored(name, sample::run(plan, medians, |_, _, _| {}))
+}
+
+fn versus(baseline: &Stored, candidate: &Stored, format: Format) -> String {
+    let pairs = runs(&baseline.results, &candidate.results, &Options::default());
+    let view = View {
+        width: Some(110),
+        ..View::default()
+    };
+    Versus::runs(baseline, candidate, pairs).render(format, &view)
+}
+
+/// One is the same, one is a third slower, one cannot keep up.
+fn pair() -> (Stored, Stored) {
+    let baseline = run("before", &[150e3, 400e3, 2e6]);
+    let mut candidate = run("after", &[150e3, 540e3, 2e6]);
+    candidate.results.provenance.brokers[0].server_version = Some("2.16.0".to_owned());
+    let plan = candidate.results.plan.clone();
+    let provenance = candidate.results.provenance;
+    candidate.results = sample::run(plan, &[150e3, 540e3, 2e6], |record, broker, _| {
+        if broker == 2 {
+            record.backlog_slope = Some(Slope {
+                estimate: 690.0,
+                low: 600.0,
+                high: 780.0,
+            });
+        }
+    });
+    candidate.results.provenance = provenance;
+    (baseline, candidate)
+}
+
+#[test]
+fn two_runs_show_each_broker_then_and_now() {
+    let (baseline, candidate) = pair();
+    insta::assert_snapshot!("versus_runs", versus(&baseline, &candidate, Format::Text));
+    insta::assert_snapshot!(
+        "versus_markdown",
+        versus(&baseline, &candidate, Format::Markdown)
+    );
+    insta::assert_snapshot!("versus_csv", versus(&baseline, &candidate, Format::Csv));
+    let json: serde_json::Value =
+        serde_json::from_str(&versus(&baseline, &candidate, Format::Json)).unwrap();
+    let words: Vec<&str> = json["brokers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(words, ["unchanged", "regressed", "invalid"]);
+}
+
+#[test]
+fn the_brokers_of_a_run_stand_beside_the_best() {
+    let stored = run("one", &[400e3, 150e3, 2e6]);
+    let options = Options::default();
+    let reference = best(&stored.results, &options).unwrap();
+    assert_eq!(reference, 1, "the lowest p99");
+    let pairs = brokers(&stored.results, reference, &options);
+    assert!(pairs.iter().flat_map(|it| &it.figures).all(|it| it.paired));
+    let versus = Versus::brokers(&stored, pairs);
+    let view = View {
+        width: Some(110),
+        ..View::default()
+    };
+    insta::assert_snapshot!("versus_brokers", versus.render(Format::Text, &view));
+}
+
+#[test]
+fn too_few_trials_say_how_many_would_do() {
+    let plan = || sample::plan(&["nats"], 2);
+    let baseline = stored("a", sample::run(plan(), &[1e6], |_, _, _| {}));
+    let candidate = stored("b", sample::run(plan(), &[1e6], |_, _, _| {}));
+    let text = versus(&baseline, &candidate, Format::Text);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("? nats: inconclusive"), "{text}");
+    assert!(text.contains("trials each would settle it"), "{text}");
+}
+
+#[test]
+fn what_the_generator_blurred_is_not_judged() {
+    let plan = || sample::plan(&["nats"], 6);
+    // Two of a hundred messages were taken from the schedule a millisecond late.
+    let late = |record: &mut Record, _: usize, _: u32| {
+        let mut lateness = Latency::default();
+        for i in 0..100_000 {
+            lateness.record(0, if i % 50 == 0 { 1_000_000 } else { 1_000 });
+        }
+        record.latencies.insert(Kind::Lateness, lateness);
+    };
+    let baseline = stored("a", sample::run(plan(), &[1e7], |_, _, _| {}));
+    let candidate = stored("b", sample::run(plan(), &[1e6], late));
+    let pairs = runs(&baseline.results, &candidate.results, &Options::default());
+    let words = pairs[0]
+        .figures
+        .iter()
+        .map(|it| verdict_name(&pairs[0], it));
+    let words: Vec<&str> = words.collect();
+    assert_eq!(
+        words,
+        ["unchanged", "improved", "improved", "instrument-limited"]
+    );
+}
+
+#[test]
+fn a_report_for_test_runners_has_a_case_for_each_figure() {
+    let (mut baseline, mut candidate) = pair();
+    let name = "a \"b\" <c> & 'd'";
+    for stored in [&mut baseline, &mut candidate] {
+        stored.results.plan.brokers[1].label = name.to_owned();
+    }
+    let pairs = runs(&baseline.results, &candidate.results, &Options::default());
+    let versus = Versus::runs(&baseline, &candidate, pairs);
+    insta::assert_snapshot!("versus_junit", junit(&versus, "latency", false));
+}

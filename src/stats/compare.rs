@@ -1,0 +1,305 @@
+//! Two runs of the same broker, or two brokers of one run, side by side.
+
+use super::change::{CONFIDENCE, Change, Decision, Metric, Trials, decide};
+use super::figure::{Asked, Figure};
+use super::group::Group;
+use super::median::median;
+use super::shape::Shape;
+use super::shift::least;
+use crate::measure::latency::Kind;
+use crate::measure::verdict::Outcome;
+use crate::results::Results;
+
+/// What is compared.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Which figures; none for those of the workload.
+    pub figures: Vec<Asked>,
+    /// From which relative difference on there is a change; `None` for each figure's own.
+    pub margin: Option<f64>,
+    /// By which figure brokers are listed; `None` for the headline.
+    pub sort: Option<Asked>,
+}
+
+impl Options {
+    fn sorts_by(&self, shape: Shape) -> Figure {
+        let headline = match shape {
+            Shape::Latency(kind) => Figure::Latency(kind, 99.0),
+            Shape::Throughput(Kind::Service) => Figure::Sent,
+            Shape::Throughput(_) | Shape::Drain => Figure::Received,
+        };
+        self.sort.map_or(headline, |asked| asked.of(shape))
+    }
+
+    fn figures(&self, shape: Shape) -> Vec<Figure> {
+        match self.figures.is_empty() {
+            true => Figure::of(shape),
+            false => self.figures.iter().map(|asked| asked.of(shape)).collect(),
+        }
+    }
+}
+
+/// Latencies closer than this are not told apart, whatever their ratio: nanoseconds.
+pub const FLOOR: f64 = 20_000.0;
+
+/// One figure of both sides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    /// Which.
+    pub figure: Figure,
+    /// The medians of the trials; `None` where a side does not have the figure.
+    pub medians: (Option<f64>, Option<f64>),
+    /// How many trials of each side have it.
+    pub trials: (usize, usize),
+    /// Whether the trials were compared block by block.
+    pub paired: bool,
+    /// The relative difference that is called a change.
+    pub margin: f64,
+    /// Whether the generator was late itself, on any side: then the figure is not judged.
+    pub blurred: bool,
+    /// What the trials say.
+    pub decision: Decision,
+}
+
+/// Two sides.
+#[derive(Clone, Debug)]
+pub struct Pair<'a> {
+    /// The first side's label.
+    pub one_label: &'a str,
+    /// The second side's label: the one that is judged.
+    pub label: &'a str,
+    /// The first side.
+    pub one: Group<'a>,
+    /// The second side.
+    pub other: Group<'a>,
+    /// One for each figure.
+    pub figures: Vec<Compared>,
+}
+
+/// What a pair is worth as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overall {
+    /// A side's figures may not be compared.
+    Invalid,
+    /// As its figures say together.
+    Judged(Change),
+}
+
+impl Pair<'_> {
+    /// The worst that any figure says: regressed, inconclusive, improved, unchanged.
+    pub fn overall(&self) -> Overall {
+        if self.invalid().is_some() {
+            return Overall::Invalid;
+        }
+        let says = |change| {
+            let mut judged = self.figures.iter().filter(|it| !it.blurred);
+            judged.any(|it| it.decision.change == change)
+        };
+        let order = [Change::Regressed, Change::Inconclusive, Change::Improved];
+        let worst = order.into_iter().find(|change| says(*change));
+        let fallback = match self.figures.iter().all(|it| it.blurred) {
+            true => Change::Inconclusive,
+            false => Change::Unchanged,
+        };
+        Overall::Judged(worst.unwrap_or(fallback))
+    }
+
+    /// Why they may not be compared.
+    pub fn invalid(&self) -> Option<String> {
+        let sides = [(self.one_label, &self.one), (self.label, &self.other)];
+        let same = self.one_label == self.label;
+        let mut reasons = sides.iter().enumerate().filter_map(|(i, (label, group))| {
+            let who = match (same, i) {
+                (true, 0) => "the baseline",
+                (true, _) => "the candidate",
+                (false, _) => label,
+            };
+            match group.outcome {
+                Some(Outcome::Ok) => None,
+                Some(_) => {
+                    let example = group.example()?;
+                    Some(format!("{who}: {}", example.verdict.reason))
+                }
+                None => Some(format!("{who}: no trial was made")),
+            }
+        });
+        reasons.next()
+    }
+
+    /// How many trials of each side would probably settle all that is inconclusive.
+    pub fn trials_needed(&self) -> Option<usize> {
+        let needed = self.figures.iter().filter(|it| !it.blurred);
+        needed.filter_map(|it| it.decision.trials_needed).max()
+    }
+}
+
+/// Each broker that both runs have, in the order of the candidate.
+pub fn runs<'a>(baseline: &'a Results, candidate: &'a Results, options: &Options) -> Vec<Pair<'a>> {
+    let figures = options.figures(Shape::of(&candidate.plan.workload));
+    let labels = candidate.plan.brokers.iter().enumerate();
+    labels
+        .filter_map(|(place, broker)| {
+            let mut others = baseline.plan.brokers.iter();
+            let before = others.position(|it| it.label == broker.label)?;
+            let one = (broker.label.as_str(), Group::of(baseline, before));
+            let other = (broker.label.as_str(), Group::of(candidate, place));
+            Some(pair(one, other, &figures, options.margin, false))
+        })
+        .collect()
+}
+
+/// The broker that is best in the figure by which they are listed, of those whose figures are valid and
+/// may be ranked; `None` where there is none.
+pub fn best(results: &Results, options: &Options) -> Option<usize> {
+    let figure = options.sorts_by(Shape::of(&results.plan.workload));
+    let groups = Group::all(results).into_iter();
+    let ranked =
+        groups.filter(|group| group.is_valid() && results.plan.brokers[group.broker].ranked);
+    let valued = ranked.filter_map(|group| Some((badness(figure, &group)?, group.broker)));
+    let best = valued.min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map(|(_, broker)| broker)
+}
+
+/// The median, turned so that less is better.
+fn badness(figure: Figure, group: &Group) -> Option<f64> {
+    let found = median(group.used().iter().filter_map(|it| figure.value(it)))?;
+    Some(if figure.lower_is_better() {
+        found
+    } else {
+        -found
+    })
+}
+
+/// Each broker of a run beside one of them, the best first. Broker and reference were measured in the same blocks.
+pub fn brokers<'a>(results: &'a Results, reference: usize, options: &Options) -> Vec<Pair<'a>> {
+    let figures = options.figures(Shape::of(&results.plan.workload));
+    let Some(referred) = results.plan.brokers.get(reference) else {
+        return Vec::new();
+    };
+    let others = results.plan.brokers.iter().enumerate();
+    let mut pairs: Vec<Pair> = others
+        .filter(|(place, _)| *place != reference)
+        .map(|(place, broker)| {
+            let one = (referred.label.as_str(), Group::of(results, reference));
+            let other = (broker.label.as_str(), Group::of(results, place));
+            pair(one, other, &figures, options.margin, true)
+        })
+        .collect();
+    let by = options.sorts_by(Shape::of(&results.plan.workload));
+    let rank = |pair: &Pair| match pair.invalid() {
+        None => badness(by, &pair.other).unwrap_or(f64::INFINITY),
+        // Below all that may be ranked.
+        Some(_) => f64::INFINITY,
+    };
+    pairs.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
+    pairs
+}
+
+/// What is known of a figure before it is judged.
+struct Draft {
+    figure: Figure,
+    medians: (Option<f64>, Option<f64>),
+    counts: (usize, usize),
+    blurred: bool,
+    metric: Metric,
+}
+
+impl Draft {
+    fn of(
+        figure: Figure,
+        one: &Group,
+        other: &Group,
+        paired_from: Option<usize>,
+        margin: Option<f64>,
+    ) -> Draft {
+        let values = |group: &Group| -> Vec<f64> {
+            let used = group.used().iter();
+            used.filter_map(|attempt| figure.value(attempt)).collect()
+        };
+        let is_blurred = |group: &Group| group.used().iter().any(|it| figure.is_blurred(it));
+        let (first, second) = (values(one), values(other));
+        let medians = (
+            median(first.iter().copied()),
+            median(second.iter().copied()),
+        );
+        let counts = (first.len(), second.len());
+        // Blocks share what the machine did meanwhile, but it takes more of them to say anything.
+        let blocks = paired_from.map(|least| (least, blocks(figure, one, other)));
+        let trials = match blocks {
+            Some((least, blocks)) if blocks.len() >= least => Trials::Paired(blocks),
+            _ => Trials::Independent(first, second),
+        };
+        let mut margin = margin.unwrap_or(figure.margin());
+        if let (Figure::Latency(..), Some(before)) = (figure, medians.0) {
+            margin = margin.max(FLOOR / before);
+        }
+        Draft {
+            figure,
+            medians,
+            counts,
+            blurred: is_blurred(one) || is_blurred(other),
+            metric: Metric {
+                trials,
+                margin,
+                lower_is_better: figure.lower_is_better(),
+            },
+        }
+    }
+}
+
+/// The figure of both sides in each block that has it on both.
+fn blocks(figure: Figure, one: &Group, other: &Group) -> Vec<(f64, f64)> {
+    let of_block = |group: &Group, block: u32| {
+        let mut used = group.used().iter();
+        let attempt = used.find(|attempt| attempt.block == block)?;
+        figure.value(attempt)
+    };
+    let both = one.used().iter().filter_map(|attempt| {
+        let before = figure.value(attempt)?;
+        Some((before, of_block(other, attempt.block)?))
+    });
+    both.collect()
+}
+
+fn pair<'a>(
+    (one_label, one): (&'a str, Group<'a>),
+    (label, other): (&'a str, Group<'a>),
+    figures: &[Figure],
+    margin: Option<f64>,
+    same_run: bool,
+) -> Pair<'a> {
+    let alone = 1.0 - (1.0 - CONFIDENCE) / figures.len() as f64;
+    let paired_from = same_run.then(|| least(true, alone));
+    let draft = |figure: &Figure| Draft::of(*figure, &one, &other, paired_from, margin);
+    let drafts: Vec<Draft> = figures.iter().map(draft).collect();
+    // What cannot be told is not asked: each figure more takes more trials for all.
+    let clear = drafts.iter().filter(|draft| !draft.blurred);
+    let clear: Vec<Metric> = clear.map(|draft| draft.metric.clone()).collect();
+    let mut decisions = decide(&clear).into_iter();
+    let figures = drafts.into_iter().filter_map(|draft| {
+        let decision = match draft.blurred {
+            false => decisions.next()?,
+            true => Decision {
+                change: Change::Inconclusive,
+                trials_needed: None,
+                ..decide(std::slice::from_ref(&draft.metric)).pop()?
+            },
+        };
+        Some(Compared {
+            figure: draft.figure,
+            medians: draft.medians,
+            trials: draft.counts,
+            paired: matches!(draft.metric.trials, Trials::Paired(_)),
+            margin: draft.metric.margin,
+            blurred: draft.blurred,
+            decision,
+        })
+    });
+    Pair {
+        figures: figures.collect(),
+        one_label,
+        label,
+        one,
+        other,
+    }
+}
