@@ -7,6 +7,7 @@ use crate::drivers::{self};
 use crate::plan::schema as schemas;
 use crate::scenario::builtin::BUILTIN;
 use crate::scenario::suggest::nearest;
+use crate::servers;
 use crate::stats::exit::Exit;
 use crate::terminal::style::{self, DIM, STRONG, pad, paint, wrap};
 
@@ -151,6 +152,20 @@ fn whole(driver: &Descriptor, output: &Output) -> String {
     paragraph(2, &format!("client: {}", driver.client));
     if let Some(server) = driver.server {
         paragraph(2, &format!("managed server: {server}"));
+        if let Ok(server) = servers::named(server) {
+            let settings = server.about().settings.iter();
+            let named = settings
+                .filter(|it| it.key != servers::NODES && !servers::SECURITY.contains(&it.key));
+            let named = named.map(|it| match it.default {
+                Some(default) => format!("{}={default}", it.key),
+                None => it.key.to_owned(),
+            });
+            let named: Vec<String> = named.collect();
+            paragraph(
+                4,
+                &format!("settings that a scenario may change: {}", named.join(", ")),
+            );
+        }
     }
     if !driver.schemes.is_empty() {
         let urls: Vec<String> = driver

@@ -357,10 +357,10 @@ fn connection(
         .filter(|setting| setting.side == Side::Server)
         .map(|setting| (setting.key.clone(), setting.value.clone()))
         .collect();
-    if let Some(nodes) = entry.managed.map(|managed| managed.nodes)
+    let about = servers::named(server).map(|server| server.about()).ok();
+    if let Some(nodes) = entry.managed.as_ref().map(|managed| managed.nodes)
         && nodes > 1
     {
-        let about = servers::named(server).map(|server| server.about());
         let sizes = about.map_or(&[][..], |about| about.cluster_sizes());
         let nodes = nodes.to_string();
         if !sizes.contains(&nodes.as_str()) {
@@ -377,6 +377,38 @@ fn connection(
             );
         }
         config.insert(servers::NODES.to_owned(), nodes);
+    }
+    for (key, value) in entry.managed.iter().flat_map(|it| &it.settings) {
+        let place = format!("managed.settings.{key}");
+        if let Some(needed) = config.get(key).filter(|needed| *needed != value) {
+            return fail(
+                &place,
+                format!("`{label}` cannot have `{key}` set to `{value}`"),
+                format!(
+                    "what it guarantees needs {needed}: remove it, or ask for another guarantee"
+                ),
+            );
+        }
+        if servers::SECURITY.contains(&key.as_str()) || key == servers::NODES {
+            return fail(
+                &place,
+                format!("`{key}` is no setting for a scenario"),
+                match key == servers::NODES {
+                    true => "write it above: `managed: {nodes: …}`".to_owned(),
+                    false => {
+                        "a private instance lets in nobody else, and settings are kept in results"
+                            .to_owned()
+                    }
+                },
+            );
+        }
+        let alone = BTreeMap::from([(key.clone(), value.clone())]);
+        if let Some(Err(error)) = about.map(|about| about.effective(&alone)) {
+            let said = error.to_string();
+            let (message, help) = said.split_once('\n').unwrap_or((&said, ""));
+            return fail(&place, message.to_owned(), help.trim().to_owned());
+        }
+        config.insert(key.clone(), value.clone());
     }
     Some(Connection::Managed {
         server: server.to_owned(),

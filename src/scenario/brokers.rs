@@ -1,5 +1,6 @@
 //! The entries of `brokers`: what is common to all drivers, and the rest for the plan to judge.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -73,10 +74,12 @@ impl Tls {
 }
 
 /// A private instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Managed {
     /// Members of the cluster.
     pub nodes: u32,
+    /// Settings of the server in its own words.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// An option of a driver, as written.
@@ -269,6 +272,7 @@ fn read_entry(entry: &Entry) -> Result<BrokerEntry, Fault> {
         max_rate: document.max_rate,
         managed: document.managed.map(|managed| Managed {
             nodes: managed.nodes.unwrap_or(1),
+            settings: managed.settings,
         }),
         binary: document.binary,
         delivery: document.delivery,

@@ -4,6 +4,7 @@
 //! by [`super::resolve`].
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
@@ -128,6 +129,9 @@ pub struct TlsDocument {
 pub struct ManagedDocument {
     /// Members of the cluster (default 1).
     pub nodes: Option<u32>,
+    /// Settings of the server in its own words, such as `Xmx: 1g` for Kafka; `mqbench drivers NAME` names
+    /// those that can be set.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What every broker is asked to do.

@@ -76,7 +76,7 @@ fn brokers(scenario: &Scenario, findings: &mut Findings) {
                 "for example `max_rate: 1k/s`; leave it out for no limit",
             );
         }
-        if broker.managed.is_some_and(|managed| managed.nodes == 0) {
+        if broker.managed.as_ref().is_some_and(|it| it.nodes == 0) {
             findings.add(
                 &path("managed.nodes"),
                 "a private instance needs at least one node",

@@ -56,6 +56,19 @@ pub type Config = BTreeMap<String, String>;
 /// The setting by which a server that can be a cluster takes the number of its members.
 pub const NODES: &str = "nodes";
 
+/// Settings by which a server lets in only some: no scenario may make them, since settings are kept in
+/// results, and a private instance is reached by nobody else.
+pub const SECURITY: [&str; 8] = [
+    "user",
+    "password",
+    "token",
+    "tls_cert",
+    "tls_key",
+    "tls_ca",
+    "basicAuthConf",
+    "tokenSecretKey",
+];
+
 /// How many members an instance with these settings has.
 pub fn nodes(config: &Config) -> u32 {
     let nodes = config.get(NODES).and_then(|nodes| nodes.parse().ok());

@@ -70,6 +70,8 @@ static ABOUT: About = About {
         ),
         text("numIOThreads", None),
         text("managedLedgerCacheSizeMB", Some("64")),
+        // How long a consumer that has read everything waits for the next look: 10 as the server has it.
+        text("managedLedgerNewEntriesCheckDelayInMillis", None),
         text("maxMessagePublishBufferSizeInMB", Some("64")),
         // Who it lets in, as it checks them: for a name and password, and for a token.
         text("basicAuthConf", None),

@@ -304,3 +304,29 @@ fn results_that_cannot_be_kept_are_known_before_the_run() {
     }
     place.assert_clean();
 }
+
+#[test]
+fn settings_of_a_private_server_are_looked_at_before_it_starts() {
+    let place = Place::new();
+    let check = |settings: &str| {
+        let text = format!(
+            "brokers: {{redis-streams: {{managed: {{settings: {{{settings}}}}}}}}}\n\
+             workload: {{delivery: at-least-once, durability: fsync, load: max}}\n"
+        );
+        place.write("s.yaml", &text);
+        place.run(&["check", "s.yaml"])
+    };
+    let taken = check("maxmemory: 100mb");
+    taken.assert_code(0);
+    for (settings, words) in [
+        ("maxmemry: 100mb", "did you mean `maxmemory`?"),
+        ("appendfsync: 'no'", "what it guarantees needs always"),
+        ("password: secret", "no setting for a scenario"),
+        ("nodes: 3", "no setting"),
+    ] {
+        let refused = check(settings);
+        refused.assert_code(2);
+        assert!(refused.err.contains(words), "{}", refused.err);
+        assert!(refused.err.contains("s.yaml:1:"), "{}", refused.err);
+    }
+}
