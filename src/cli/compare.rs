@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use crate::report::Format;
 use crate::report::text::View;
-use crate::report::versus::{Versus, differs, junit};
+use crate::report::versus::{Versus, differs};
+use crate::report::{Format, junit};
 use crate::results::open::OpenError;
 use crate::results::store::replace;
 use crate::results::{Results, Stored};
@@ -125,7 +125,7 @@ pub fn print_gate<'a>(
     }
     let printed = print(format);
     if let Some(path) = &gating.export_junit {
-        let text = junit(&versus, &candidate.results.manifest.scenario, gating.strict);
+        let text = junit::render(&versus, &candidate.results.manifest.scenario, gating.strict);
         write(path, &text).map_err(|error| cannot_write(path, &error))?;
     }
     let exit = match judge(&versus, gating.strict) {

@@ -98,6 +98,11 @@ fn carry_out(
         exit = exit.min(output.fail(Exit::Failed, error));
     }
     exit = exit.min(report(command, &store, &results, output));
+    if let Some(path) = &command.gating.step_summary {
+        let markdown = report::render(Format::Markdown, &results, &View::default());
+        let written = compare::append(path, &markdown);
+        written.map_err(|error| (Exit::Failed, compare::cannot_write(path, &error)))?;
+    }
     if let Some(baseline) = baseline {
         let candidate = Stored {
             folder: store.folder().to_owned(),

@@ -7,6 +7,7 @@ pub mod files;
 pub mod headline;
 pub mod hlog;
 pub mod json;
+pub mod junit;
 pub mod live;
 pub mod markdown;
 pub mod notes;

@@ -494,7 +494,8 @@ pub fn ratio(ratio: Option<f64>) -> String {
     }
 }
 
-fn interval(it: &Compared) -> String {
+/// `0.97 to 1.04`.
+pub fn interval(it: &Compared) -> String {
     let bare = |end: f64| ratio(Some(end)).trim_end_matches(" ×").to_owned();
     match it.decision.interval {
         Some((low, high)) => format!("{} to {}", bare(low), bare(high)),
@@ -509,7 +510,8 @@ fn trials(it: &Compared) -> String {
     }
 }
 
-fn percent(share: f64) -> String {
+/// `5 %`.
+pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent < 9.95 && percent.fract() > 0.05 {
         true => format!("{percent:.1} %"),
@@ -520,89 +522,4 @@ fn percent(share: f64) -> String {
 /// Whether differences of a kind are among them.
 pub fn differs(differences: &[Difference], about: About) -> bool {
     differences.iter().any(|it| it.about == about)
-}
-
-/// What a gate found, for test runners: a suite for each broker, a case for each figure.
-pub fn junit(versus: &Versus, name: &str, strict: bool) -> String {
-    let mut suites = String::new();
-    let (mut tests, mut failures, mut errors, mut skipped) = (0, 0, 0, 0);
-    for pair in &versus.pairs {
-        let mut cases = String::new();
-        let mut counts = [0; 4];
-        for it in &pair.figures {
-            let verdict = verdict_name(pair, it);
-            let said = format!(
-                "{} → {}, ratio {}, 95 % interval {}, margin ±{}",
-                value(it.figure, it.medians.0),
-                value(it.figure, it.medians.1),
-                ratio(it.decision.ratio),
-                interval(it),
-                percent(it.margin)
-            );
-            counts[0] += 1;
-            let inner = match verdict {
-                "regressed" => {
-                    counts[1] += 1;
-                    format!("<failure type=\"regressed\" message=\"{}\"/>", xml(&said))
-                }
-                "inconclusive" if strict => {
-                    counts[1] += 1;
-                    format!(
-                        "<failure type=\"inconclusive\" message=\"{}\"/>",
-                        xml(&said)
-                    )
-                }
-                "invalid" => {
-                    counts[2] += 1;
-                    let why = pair.invalid().unwrap_or_default();
-                    format!("<error type=\"invalid\" message=\"{}\"/>", xml(&why))
-                }
-                "inconclusive" | "instrument-limited" => {
-                    counts[3] += 1;
-                    format!("<skipped message=\"{verdict}: {}\"/>", xml(&said))
-                }
-                _ => format!(
-                    "<system-out>{}</system-out>",
-                    xml(&format!("{verdict}: {said}"))
-                ),
-            };
-            cases.push_str(&format!(
-                "    <testcase classname=\"{}\" name=\"{}\">{inner}</testcase>\n",
-                xml(pair.label),
-                xml(&it.figure.to_string())
-            ));
-        }
-        let [t, f, e, s] = counts;
-        suites.push_str(&format!(
-            "  <testsuite name=\"{}\" tests=\"{t}\" failures=\"{f}\" errors=\"{e}\" skipped=\"{s}\">\n{cases}  \
-             </testsuite>\n",
-            xml(pair.label)
-        ));
-        tests += t;
-        failures += f;
-        errors += e;
-        skipped += s;
-    }
-    format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"{}\" tests=\"{tests}\" \
-         failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\">\n{suites}</testsuites>\n",
-        xml(name)
-    )
-}
-
-/// Text that XML shows as it is; what it cannot hold at all is left out.
-fn xml(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            '\n' | '\t' | '\r' => out.push(' '),
-            c if c < ' ' || matches!(c, '\u{fffe}' | '\u{ffff}') => {}
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use super::versus::{Versus, junit, verdict_name};
-use super::{Format, View};
+use super::versus::{Versus, verdict_name};
+use super::{Format, View, junit};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::record::{Record, Slope};
 use crate::results::{Results, Stored, sample};
@@ -130,5 +130,5 @@ fn a_report_for_test_runners_has_a_case_for_each_figure() {
     }
     let pairs = runs(&baseline.results, &candidate.results, &Options::default());
     let versus = Versus::runs(&baseline, &candidate, pairs);
-    insta::assert_snapshot!("versus_junit", junit(&versus, "latency", false));
+    insta::assert_snapshot!("versus_junit", junit::render(&versus, "latency", false));
 }

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::program::Place;
+use crate::program::{Place, ended};
 
 const SCENARIO: &str = "\
 name: t
@@ -212,7 +212,7 @@ fn a_run_is_judged_by_its_baseline() {
         nowhere.err
     );
     // The same scenario on the same machine: how fast it is today is not the matter here.
-    let run = place.run(&[
+    let mut command = place.command(&[
         "run",
         "s.yaml",
         "--baseline",
@@ -220,6 +220,13 @@ fn a_run_is_judged_by_its_baseline() {
         "--export-junit",
         "gate.xml",
     ]);
+    command.env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
+    let run = ended(command);
+    let summary = fs::read_to_string(place.path("summary.md")).expect("a summary");
+    assert!(
+        summary.contains("| broker | gives |") && summary.contains("| broker | figure |"),
+        "{summary}"
+    );
     assert!(
         [Some(0), Some(4), Some(99)].contains(&run.code),
         "{}",

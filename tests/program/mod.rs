@@ -67,6 +67,7 @@ impl Place {
             .env("TMPDIR", self.path("tmp"))
             .env("XDG_STATE_HOME", self.path("state"))
             .env_remove("NO_COLOR")
+            .env_remove("GITHUB_STEP_SUMMARY")
             .env_remove("TERM")
             .stdin(Stdio::null());
         command
