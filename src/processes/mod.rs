@@ -3,6 +3,7 @@
 pub mod child;
 pub mod fleet;
 pub mod kept;
+pub mod local;
 pub mod reaper;
 pub mod supervisor;
 pub mod worker;

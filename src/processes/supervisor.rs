@@ -10,14 +10,17 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::drivers;
 use crate::engine::task::Task;
 use crate::measure::progress::Progress;
 use crate::measure::record::Record;
 use crate::plan::{Connection, Plan, PlannedBroker, PlannedTrial};
 use crate::results::{Attempt, Results, Store, StoreError};
 use crate::scenario::workload::Durability;
+use crate::servers;
 
 use super::fleet::{Fleet, Site};
+use super::local;
 use super::reaper::Reaper;
 use super::worker::{INTERRUPT, Order, Word};
 
@@ -170,10 +173,14 @@ fn one(
         // What the trial before has left to be written back would be written during this one.
         nix::unistd::sync();
     }
+    let brokers = match &broker.connection {
+        Connection::External { url } => local::listeners(url, usual_port(&broker.driver)),
+        _ => site.pids.clone(),
+    };
     let order = Order {
         task: task(plan, broker, trial, attempt, &site, run_id),
         supervisor: std::process::id() as i32,
-        brokers: site.pids,
+        brokers,
         helpers: site.helpers,
         data: site.data,
     };
@@ -197,6 +204,13 @@ fn one(
         tell(Event::Say(note.to_owned()));
     }
     record
+}
+
+/// Where a broker of this kind is found whose address names no port.
+fn usual_port(driver: &str) -> Option<u16> {
+    let server = drivers::find(driver)?.descriptor().server?;
+    let (_, port) = servers::named(server).ok()?.about().url.rsplit_once(':')?;
+    port.parse().ok()
 }
 
 /// A message of several lines as the one line that a reason is.

@@ -6,7 +6,7 @@ use crate::measure::latency::Kind;
 use crate::measure::percentile::{Percentile, SHARES};
 use crate::measure::record::Audit;
 use crate::measure::verdict::Outcome;
-use crate::plan::PlannedBroker;
+use crate::plan::{Connection, PlannedBroker};
 use crate::results::bound::Bound;
 use crate::results::{Attempt, Results};
 use crate::scenario::workload::{Load, Workload};
@@ -274,9 +274,10 @@ impl<'a> Row<'a> {
             }
         }
         let provenance = results.provenance.broker(place);
+        let broker = results.plan.brokers.get(place)?;
         Some(Row {
             results,
-            broker: results.plan.brokers.get(place)?,
+            broker,
             place,
             server_version: provenance.and_then(|it| it.server_version.as_deref()),
             load: LoadPoint::of(workload),
@@ -294,7 +295,7 @@ impl<'a> Row<'a> {
                 .filter_map(|kind| Some((kind, figures(&seen, kind)?)))
                 .collect(),
             instrument_limited,
-            cost: cost(&seen, workload.message.mean_size()),
+            cost: cost(&seen, workload.message.mean_size(), broker),
             total: Audit::default(),
         })
     }
@@ -383,7 +384,9 @@ fn grown_per_byte(attempt: &Attempt, message_bytes: f64) -> Option<f64> {
     (is_local && sent > 0.0 && grown >= 0.0).then(|| grown / sent)
 }
 
-fn cost(trials: &[&Attempt], message_bytes: f64) -> Cost {
+fn cost(trials: &[&Attempt], message_bytes: f64, broker: &PlannedBroker) -> Cost {
+    // Where a broker that is somebody else's keeps its data is not known.
+    let has_data = !matches!(broker.connection, Connection::External { .. });
     // What is zero was not read: nothing costs nothing.
     let middle = |figure: &dyn Fn(&Attempt) -> Option<f64>| {
         let read = trials.iter().filter_map(|a| figure(a));
@@ -407,12 +410,13 @@ fn cost(trials: &[&Attempt], message_bytes: f64) -> Cost {
         client_rss_peak: middle(&|a| Some(a.usage.rss_peak_bytes as f64)),
         broker_cpu: middle(&|a| each(a.usage.brokers_s, messages(a))),
         broker_rss_peak: middle(&|a| Some(a.usage.brokers_rss_peak_bytes as f64)),
-        broker_disk: stored(|a| a.usage.brokers_disk_bytes),
+        broker_disk: stored(|a| a.usage.brokers_disk_bytes).filter(|_| has_data),
         broker_written: stored(|a| a.usage.brokers_written_bytes),
         stored_per_byte: median(
             trials
                 .iter()
                 .filter_map(|a| grown_per_byte(a, message_bytes)),
-        ),
+        )
+        .filter(|_| has_data),
     }
 }

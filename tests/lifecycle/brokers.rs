@@ -190,6 +190,35 @@ fn messages_of_others_are_counted_apart() {
 }
 
 #[test]
+fn a_broker_of_ones_own_on_this_machine_is_charged_what_it_costs() {
+    let _turn = beside_others();
+    let Some(nats) = server::Server::nats(&[]) else {
+        return;
+    };
+    let broker = format!("{{mine: {{driver: nats, url: \"{}\"}}}}", nats.url());
+    let place = place(&scenario(&broker, 1_000, 1));
+    place.run(&["run", "s.yaml"]).assert_code(0);
+    let results = place.results();
+    let usage = attempts(&results, "mine")[0].usage;
+    assert!(
+        usage.brokers_s > 0.0 && usage.brokers_rss_peak_bytes > 0,
+        "{usage:?}"
+    );
+    let summary = place.kept("summary.csv");
+    let mut reader = csv::Reader::from_reader(summary.as_bytes());
+    let names = reader.headers().expect("names").clone();
+    let row = reader.records().next().expect("a row").expect("a row");
+    let column = |name: &str| &row[names.iter().position(|it| it == name).expect(name)];
+    assert_ne!(column("broker_cpu_us_per_message"), "");
+    assert_eq!(
+        column("broker_disk_bytes"),
+        "",
+        "nobody knows where it keeps its data"
+    );
+    place.assert_clean();
+}
+
+#[test]
 fn a_closed_port_is_refused_at_once_and_by_name() {
     let _turn = beside_others();
     let port = server::free_port();
