@@ -24,7 +24,7 @@ use crate::scenario::workload::{Delivery, Durability, Pattern, Payload};
 /// How long the cluster may take over one thing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// The same where the trial is over, of a cluster that answers.
-const REMOVED_WITHIN: Duration = Duration::from_secs(10);
+const REMOVED_WITHIN: Duration = Duration::from_secs(20);
 /// How long a question takes at most while something is waited for.
 const STEP: Duration = Duration::from_millis(500);
 /// What a batch of one message has besides the message, at most.

@@ -128,7 +128,8 @@ fn messages_of_others_are_counted_and_change_nothing_else() {
             return Vec::new();
         };
         let mut task = combination.task(&broker);
-        at_rate(&mut task, 500.0, Duration::from_secs(3));
+        // Long enough for another run to come and go, on a machine with other work.
+        at_rate(&mut task, 500.0, Duration::from_secs(6));
         let mut foreign = combination.task(&broker);
         foreign.run = task.run ^ 1;
         foreign.destination = Some(task.destination(0));
