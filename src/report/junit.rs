@@ -79,7 +79,7 @@ fn case(pair: &Pair, it: &Compared, strict: bool, counts: &mut Counts) -> String
             let why = xml(&pair.invalid().unwrap_or_default());
             format!("<error type=\"invalid\" message=\"{why}\"/>")
         }
-        "inconclusive" | "instrument-limited" => {
+        "inconclusive" | "instrument-limited" | "not-measured" => {
             counts.skipped += 1;
             format!("<skipped message=\"{verdict}: {said}\"/>")
         }

@@ -152,6 +152,7 @@ impl<'a> Versus<'a> {
                 };
                 let (first, second) = it.medians;
                 let verdict = match (valid, it.blurred) {
+                    _ if !it.is_measured() => Cell::plain("not measured").styled(style::DIM),
                     (false, _) => Cell::plain("not valid").styled(style::BAD),
                     (true, true) => Cell::plain("instrument-limited").styled(style::WARN),
                     (true, false) => {
@@ -203,7 +204,7 @@ impl<'a> Versus<'a> {
                 Kind::Runs => String::new(),
                 Kind::Brokers => format!(" beside {}", printable(pair.one_label)),
             };
-            let said = pair.figures.iter().filter(|it| !it.blurred);
+            let said = pair.figures.iter().filter(|it| it.is_judged());
             let said: Vec<String> = said
                 .filter(|it| it.decision.change == change && change != Change::Unchanged)
                 .map(|it| match it.decision.ratio {
@@ -246,6 +247,11 @@ impl<'a> Versus<'a> {
                 "medians of the valid trials; ratios by Hodges and Lehmann, {test}, each for itself; verdicts \
                  are about differences beyond the margin, at 95 % for all figures of a broker together (Holm)"
             ));
+        }
+        if figures().any(|it| !it.is_measured()) {
+            notes.push(
+                "not measured: a percentile is given where 50 samples lie beyond it; measure for longer".to_owned(),
+            );
         }
         if figures().any(|it| it.blurred) {
             notes.push(
@@ -465,6 +471,7 @@ pub fn overall_name(pair: &Pair) -> &'static str {
 /// As files name it.
 pub fn verdict_name(pair: &Pair, it: &Compared) -> &'static str {
     match (pair.invalid().is_some(), it.blurred) {
+        _ if !it.is_measured() => "not-measured",
         (true, _) => "invalid",
         (false, true) => "instrument-limited",
         (false, false) => change_name(it.decision.change),

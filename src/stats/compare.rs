@@ -61,6 +61,18 @@ pub struct Compared {
     pub decision: Decision,
 }
 
+impl Compared {
+    /// Whether there is something to be judged.
+    pub fn is_judged(&self) -> bool {
+        !self.blurred && self.is_measured()
+    }
+
+    /// Whether both sides have the figure: a percentile needs enough samples.
+    pub fn is_measured(&self) -> bool {
+        self.trials.0 > 0 && self.trials.1 > 0
+    }
+}
+
 /// Two sides.
 #[derive(Clone, Debug)]
 pub struct Pair<'a> {
@@ -92,12 +104,12 @@ impl Pair<'_> {
             return Overall::Invalid;
         }
         let says = |change| {
-            let mut judged = self.figures.iter().filter(|it| !it.blurred);
+            let mut judged = self.figures.iter().filter(|it| it.is_judged());
             judged.any(|it| it.decision.change == change)
         };
         let order = [Change::Regressed, Change::Inconclusive, Change::Improved];
         let worst = order.into_iter().find(|change| says(*change));
-        let fallback = match self.figures.iter().all(|it| it.blurred) {
+        let fallback = match !self.figures.iter().any(Compared::is_judged) {
             true => Change::Inconclusive,
             false => Change::Unchanged,
         };
@@ -128,7 +140,7 @@ impl Pair<'_> {
 
     /// How many trials of each side would probably settle all that is inconclusive.
     pub fn trials_needed(&self) -> Option<usize> {
-        let needed = self.figures.iter().filter(|it| !it.blurred);
+        let needed = self.figures.iter().filter(|it| it.is_judged());
         needed.filter_map(|it| it.decision.trials_needed).max()
     }
 }
@@ -205,6 +217,10 @@ struct Draft {
 }
 
 impl Draft {
+    fn is_clear(&self) -> bool {
+        !self.blurred && self.counts.0 > 0 && self.counts.1 > 0
+    }
+
     fn of(
         figure: Figure,
         one: &Group,
@@ -273,13 +289,13 @@ fn pair<'a>(
     let draft = |figure: &Figure| Draft::of(*figure, &one, &other, paired_from, margin);
     let drafts: Vec<Draft> = figures.iter().map(draft).collect();
     // What cannot be told is not asked: each figure more takes more trials for all.
-    let clear = drafts.iter().filter(|draft| !draft.blurred);
+    let clear = drafts.iter().filter(|draft| draft.is_clear());
     let clear: Vec<Metric> = clear.map(|draft| draft.metric.clone()).collect();
     let mut decisions = decide(&clear).into_iter();
     let figures = drafts.into_iter().filter_map(|draft| {
-        let decision = match draft.blurred {
-            false => decisions.next()?,
-            true => Decision {
+        let decision = match draft.is_clear() {
+            true => decisions.next()?,
+            false => Decision {
                 change: Change::Inconclusive,
                 trials_needed: None,
                 ..decide(std::slice::from_ref(&draft.metric)).pop()?
