@@ -154,8 +154,7 @@ fn whole(driver: &Descriptor, output: &Output) -> String {
         paragraph(2, &format!("managed server: {server}"));
         if let Ok(server) = servers::named(server) {
             let settings = server.about().settings.iter();
-            let named = settings
-                .filter(|it| it.key != servers::NODES && !servers::SECURITY.contains(&it.key));
+            let named = settings.filter(|it| it.is_for_scenarios());
             let named = named.map(|it| match it.default {
                 Some(default) => format!("{}={default}", it.key),
                 None => it.key.to_owned(),

@@ -389,7 +389,8 @@ fn connection(
                 ),
             );
         }
-        if servers::SECURITY.contains(&key.as_str()) || key == servers::NODES {
+        let mut known = about.iter().flat_map(|about| about.settings);
+        if known.any(|it| it.key == key && !it.is_for_scenarios()) {
             return fail(
                 &place,
                 format!("`{key}` is no setting for a scenario"),

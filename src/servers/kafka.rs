@@ -20,15 +20,6 @@ const PORTS: usize = 3;
 /// Every instance is a cluster of its own, and all may have the same name.
 const CLUSTER: &str = "bXFiZW5jaC1jbHVzdGVyLQ";
 
-const fn text(key: &'static str, default: Option<&'static str>) -> Setting {
-    let takes = Takes::Text;
-    Setting {
-        key,
-        takes,
-        default,
-    }
-}
-
 static ABOUT: About = About {
     name: "kafka",
     title: "Kafka",
@@ -53,31 +44,31 @@ static ABOUT: About = About {
             default: Some("1"),
         },
         // A topic that was deleted must not come back because somebody asks for it.
-        text("auto.create.topics.enable", Some("false")),
+        Setting::text("auto.create.topics.enable", Some("false")),
         // The server's own 3 s are for groups whose members start one after the other.
-        text("group.initial.rebalance.delay.ms", Some("100")),
+        Setting::text("group.initial.rebalance.delay.ms", Some("100")),
         // Files of a deleted topic are removed at once, not after a minute: disks are small.
-        text("log.segment.delete.delay.ms", Some("0")),
-        text("compression.type", None),
-        text("default.replication.factor", None),
-        text("log.flush.interval.messages", None),
-        text("log.flush.interval.ms", None),
-        text("log.segment.bytes", None),
-        text("message.max.bytes", None),
-        text("min.insync.replicas", None),
-        text("num.io.threads", None),
-        text("num.network.threads", None),
-        text("num.replica.fetchers", None),
-        text("socket.receive.buffer.bytes", None),
-        text("socket.request.max.bytes", None),
-        text("socket.send.buffer.bytes", None),
+        Setting::text("log.segment.delete.delay.ms", Some("0")),
+        Setting::text("compression.type", None),
+        Setting::text("default.replication.factor", None),
+        Setting::text("log.flush.interval.messages", None),
+        Setting::text("log.flush.interval.ms", None),
+        Setting::text("log.segment.bytes", None),
+        Setting::text("message.max.bytes", None),
+        Setting::text("min.insync.replicas", None),
+        Setting::text("num.io.threads", None),
+        Setting::text("num.network.threads", None),
+        Setting::text("num.replica.fetchers", None),
+        Setting::text("socket.receive.buffer.bytes", None),
+        Setting::text("socket.request.max.bytes", None),
+        Setting::text("socket.send.buffer.bytes", None),
         // Options of Java, in its own words.
-        text(XMX, Some("512m")),
-        text(USER, None),
-        text(PASSWORD, None),
-        text(TLS_CERT, None),
-        text(TLS_KEY, None),
-        text(TLS_CA, None),
+        Setting::text(XMX, Some("512m")),
+        Setting::access(USER),
+        Setting::access(PASSWORD),
+        Setting::access(TLS_CERT),
+        Setting::access(TLS_KEY),
+        Setting::access(TLS_CA),
     ],
 };
 

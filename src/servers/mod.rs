@@ -56,19 +56,6 @@ pub type Config = BTreeMap<String, String>;
 /// The setting by which a server that can be a cluster takes the number of its members.
 pub const NODES: &str = "nodes";
 
-/// Settings by which a server lets in only some: no scenario may make them, since settings are kept in
-/// results, and a private instance is reached by nobody else.
-pub const SECURITY: [&str; 8] = [
-    "user",
-    "password",
-    "token",
-    "tls_cert",
-    "tls_key",
-    "tls_ca",
-    "basicAuthConf",
-    "tokenSecretKey",
-];
-
 /// How many members an instance with these settings has.
 pub fn nodes(config: &Config) -> u32 {
     let nodes = config.get(NODES).and_then(|nodes| nodes.parse().ok());
@@ -160,6 +147,32 @@ pub struct Setting {
     pub default: Option<&'static str>,
 }
 
+impl Setting {
+    /// One that takes whatever the server understands.
+    pub const fn text(key: &'static str, default: Option<&'static str>) -> Setting {
+        Setting {
+            key,
+            takes: Takes::Text,
+            default,
+        }
+    }
+
+    /// One by which the server lets in only some.
+    pub const fn access(key: &'static str) -> Setting {
+        Setting {
+            key,
+            takes: Takes::Access,
+            default: None,
+        }
+    }
+
+    /// Whether a scenario may set it. Settings are kept in results, where no login may stand, and a private
+    /// instance is reached by nobody else; the number of members has a key of its own.
+    pub fn is_for_scenarios(&self) -> bool {
+        !matches!(self.takes, Takes::Access) && self.key != NODES
+    }
+}
+
 /// What a setting takes.
 #[derive(Debug)]
 pub enum Takes {
@@ -167,6 +180,8 @@ pub enum Takes {
     Choice(&'static [&'static str]),
     /// Whatever the server understands.
     Text,
+    /// A login, or a file with what opens a connection.
+    Access,
 }
 
 impl About {

@@ -20,15 +20,6 @@ const TLS_CA: &str = "tls_ca";
 /// Settings that have no line of their own name: `access` writes theirs.
 const ACCESS: &[&str] = &[USER, PASSWORD, TLS_CERT, TLS_KEY, TLS_CA];
 
-const fn text(key: &'static str) -> Setting {
-    let takes = Takes::Text;
-    Setting {
-        key,
-        takes,
-        default: None,
-    }
-}
-
 static ABOUT: About = About {
     name: "mosquitto",
     title: "Mosquitto",
@@ -49,28 +40,28 @@ static ABOUT: About = About {
             takes: Takes::Choice(&["true", "false"]),
             default: Some("false"),
         },
-        text("autosave_interval"),
-        text("max_inflight_bytes"),
-        text("max_inflight_messages"),
-        text("max_keepalive"),
-        text("max_packet_size"),
-        text("max_queued_bytes"),
-        text("max_queued_messages"),
-        text("memory_limit"),
-        text("message_size_limit"),
-        text("queue_qos0_messages"),
-        text("retain_available"),
+        Setting::text("autosave_interval", None),
+        Setting::text("max_inflight_bytes", None),
+        Setting::text("max_inflight_messages", None),
+        Setting::text("max_keepalive", None),
+        Setting::text("max_packet_size", None),
+        Setting::text("max_queued_bytes", None),
+        Setting::text("max_queued_messages", None),
+        Setting::text("memory_limit", None),
+        Setting::text("message_size_limit", None),
+        Setting::text("queue_qos0_messages", None),
+        Setting::text("retain_available", None),
         // One write is one packet: there is nothing that the kernel should wait for.
         Setting {
             key: "set_tcp_nodelay",
             takes: Takes::Choice(&["true", "false"]),
             default: Some("true"),
         },
-        text(USER),
-        text(PASSWORD),
-        text(TLS_CERT),
-        text(TLS_KEY),
-        text(TLS_CA),
+        Setting::access(USER),
+        Setting::access(PASSWORD),
+        Setting::access(TLS_CERT),
+        Setting::access(TLS_KEY),
+        Setting::access(TLS_CA),
     ],
 };
 

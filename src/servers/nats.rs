@@ -17,14 +17,6 @@ pub struct Nats;
 /// Ports of one member: for clients, for the other members, and for who asks how they get on.
 const PORTS: usize = 3;
 
-const fn text(key: &'static str) -> Setting {
-    Setting {
-        key,
-        takes: Takes::Text,
-        default: None,
-    }
-}
-
 static ABOUT: About = About {
     name: "nats",
     title: "NATS",
@@ -51,16 +43,16 @@ static ABOUT: About = About {
             takes: Takes::Choice(&["1", "3"]),
             default: Some("1"),
         },
-        text("sync_interval"),
-        text("max_payload"),
-        text("max_pending"),
-        text("write_deadline"),
-        text("user"),
-        text("password"),
-        text("token"),
-        text("tls_cert"),
-        text("tls_key"),
-        text("tls_ca"),
+        Setting::text("sync_interval", None),
+        Setting::text("max_payload", None),
+        Setting::text("max_pending", None),
+        Setting::text("write_deadline", None),
+        Setting::access("user"),
+        Setting::access("password"),
+        Setting::access("token"),
+        Setting::access("tls_cert"),
+        Setting::access("tls_key"),
+        Setting::access("tls_ca"),
     ],
 };
 

@@ -19,15 +19,6 @@ const JAR: &str = "pulsar-broker-*.jar";
 /// The last line of a start: the port opens before topics can be made.
 const READY: &str = "Created namespace pulsar/system";
 
-const fn text(key: &'static str, default: Option<&'static str>) -> Setting {
-    let takes = Takes::Text;
-    Setting {
-        key,
-        takes,
-        default,
-    }
-}
-
 const fn flag(key: &'static str, default: Option<&'static str>) -> Setting {
     Setting {
         key,
@@ -58,31 +49,31 @@ static ABOUT: About = About {
         flag("journalSyncData", Some("false")),
         // Off as the server has it: entries wait for others, up to journalMaxGroupWaitMSec.
         flag("journalFlushWhenQueueEmpty", Some("false")),
-        text("journalMaxGroupWaitMSec", Some("1")),
+        Setting::text("journalMaxGroupWaitMSec", Some("1")),
         flag("brokerDeduplicationEnabled", Some("false")),
-        text("maxMessageSize", None),
+        Setting::text("maxMessageSize", None),
         // From a non-persistent topic it drops what the buffer of a consumer's connection does not hold,
         // and what goes beyond so many messages of a publisher's: both as large as windows may be.
-        text("pulsarChannelWriteBufferHighWaterMark", Some("16777216")),
-        text(
+        Setting::text("pulsarChannelWriteBufferHighWaterMark", Some("16777216")),
+        Setting::text(
             "maxConcurrentNonPersistentMessagePerConnection",
             Some("100000"),
         ),
-        text("numIOThreads", None),
-        text("managedLedgerCacheSizeMB", Some("64")),
+        Setting::text("numIOThreads", None),
+        Setting::text("managedLedgerCacheSizeMB", Some("64")),
         // How long a consumer that has read everything waits for the next look: 10 as the server has it.
-        text("managedLedgerNewEntriesCheckDelayInMillis", None),
-        text("maxMessagePublishBufferSizeInMB", Some("64")),
+        Setting::text("managedLedgerNewEntriesCheckDelayInMillis", None),
+        Setting::text("maxMessagePublishBufferSizeInMB", Some("64")),
         // Who it lets in, as it checks them: for a name and password, and for a token.
-        text("basicAuthConf", None),
-        text("tokenSecretKey", None),
+        Setting::access("basicAuthConf"),
+        Setting::access("tokenSecretKey"),
         // Whether it asks who comes; and what it calls itself with, as any client.
-        text(USER, None),
-        text(PASSWORD, None),
-        text(TOKEN, None),
+        Setting::access(USER),
+        Setting::access(PASSWORD),
+        Setting::access(TOKEN),
         // Options of Java, in its own words.
-        text("Xmx", Some("512m")),
-        text("MaxDirectMemorySize", Some("512m")),
+        Setting::text("Xmx", Some("512m")),
+        Setting::text("MaxDirectMemorySize", Some("512m")),
     ],
 };
 

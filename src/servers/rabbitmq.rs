@@ -21,15 +21,6 @@ const PORTS: usize = 3;
 const HELLO: &[u8] = b"AMQP\x00\x00\x09\x01";
 const METHOD_ON_CHANNEL_0: [u8; 3] = [1, 0, 0];
 
-const fn setting(key: &'static str, default: Option<&'static str>) -> Setting {
-    let takes = Takes::Text;
-    Setting {
-        key,
-        takes,
-        default,
-    }
-}
-
 /// What is not a line of `rabbitmq.conf` under its own name.
 const USER: &str = "user";
 const PASSWORD: &str = "password";
@@ -68,29 +59,29 @@ static ABOUT: About = About {
             takes: Takes::Choice(&["1", "3"]),
             default: Some("1"),
         },
-        setting("channel_max", None),
-        setting("collect_statistics_interval", None),
-        setting("consumer_timeout", None),
+        Setting::text("channel_max", None),
+        Setting::text("collect_statistics_interval", None),
+        Setting::text("consumer_timeout", None),
         // Its own default, written out: below it the server blocks publishers.
-        setting("disk_free_limit.absolute", Some("50MB")),
-        setting("frame_max", None),
-        setting("heartbeat", None),
-        setting("max_message_size", None),
-        setting("net_ticktime", None),
-        setting("queue_index_embed_msgs_below", None),
-        setting("raft.wal_max_size_bytes", None),
-        setting("tcp_listen_options.backlog", None),
-        setting("tcp_listen_options.nodelay", None),
-        setting("tcp_listen_options.recbuf", None),
-        setting("tcp_listen_options.sndbuf", None),
-        setting("vm_memory_high_watermark.absolute", None),
-        setting("vm_memory_high_watermark.relative", None),
-        setting(ERLANG_ARGUMENTS, None),
-        setting(USER, None),
-        setting(PASSWORD, None),
-        setting(CERTIFICATE, None),
-        setting(KEY, None),
-        setting(AUTHORITY, None),
+        Setting::text("disk_free_limit.absolute", Some("50MB")),
+        Setting::text("frame_max", None),
+        Setting::text("heartbeat", None),
+        Setting::text("max_message_size", None),
+        Setting::text("net_ticktime", None),
+        Setting::text("queue_index_embed_msgs_below", None),
+        Setting::text("raft.wal_max_size_bytes", None),
+        Setting::text("tcp_listen_options.backlog", None),
+        Setting::text("tcp_listen_options.nodelay", None),
+        Setting::text("tcp_listen_options.recbuf", None),
+        Setting::text("tcp_listen_options.sndbuf", None),
+        Setting::text("vm_memory_high_watermark.absolute", None),
+        Setting::text("vm_memory_high_watermark.relative", None),
+        Setting::text(ERLANG_ARGUMENTS, None),
+        Setting::access(USER),
+        Setting::access(PASSWORD),
+        Setting::access(CERTIFICATE),
+        Setting::access(KEY),
+        Setting::access(AUTHORITY),
     ],
 };
 

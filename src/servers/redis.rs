@@ -9,15 +9,6 @@ use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, s
 /// See the module.
 pub struct Redis;
 
-const fn text(key: &'static str) -> Setting {
-    let takes = Takes::Text;
-    Setting {
-        key,
-        takes,
-        default: None,
-    }
-}
-
 static ABOUT: About = About {
     name: "redis",
     title: "Redis",
@@ -48,24 +39,24 @@ static ABOUT: About = About {
             takes: Takes::Text,
             default: Some("\"\""),
         },
-        text("auto-aof-rewrite-percentage"),
-        text("auto-aof-rewrite-min-size"),
-        text("client-output-buffer-limit"),
-        text("io-threads"),
-        text("maxclients"),
-        text("maxmemory"),
-        text("maxmemory-policy"),
-        text("no-appendfsync-on-rewrite"),
-        text("proto-max-bulk-len"),
-        text("stream-node-max-bytes"),
-        text("stream-node-max-entries"),
+        Setting::text("auto-aof-rewrite-percentage", None),
+        Setting::text("auto-aof-rewrite-min-size", None),
+        Setting::text("client-output-buffer-limit", None),
+        Setting::text("io-threads", None),
+        Setting::text("maxclients", None),
+        Setting::text("maxmemory", None),
+        Setting::text("maxmemory-policy", None),
+        Setting::text("no-appendfsync-on-rewrite", None),
+        Setting::text("proto-max-bulk-len", None),
+        Setting::text("stream-node-max-bytes", None),
+        Setting::text("stream-node-max-entries", None),
         // These have no line of their own name: `access` writes theirs.
-        text(USER),
-        text(PASSWORD),
-        text(TOKEN),
-        text(TLS_CERT),
-        text(TLS_KEY),
-        text(TLS_CA),
+        Setting::access(USER),
+        Setting::access(PASSWORD),
+        Setting::access(TOKEN),
+        Setting::access(TLS_CERT),
+        Setting::access(TLS_KEY),
+        Setting::access(TLS_CA),
     ],
 };
 
