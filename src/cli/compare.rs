@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::report::text::View;
 use crate::report::versus::{Versus, differs};
 use crate::report::{Format, junit};
-use crate::results::open::OpenError;
 use crate::results::store::replace;
 use crate::results::{Results, Stored};
 use crate::scenario::suggest::did_you_mean;
@@ -51,7 +50,10 @@ pub fn compare(command: &Compare, output: &Output) -> Exit {
 
 /// Judges a candidate by a baseline.
 pub fn gate(command: &Gate, output: &Output) -> Exit {
-    let (baseline, candidate) = match (open(&command.baseline), open(&command.candidate)) {
+    let (baseline, candidate) = match (
+        Stored::open(&command.baseline),
+        Stored::open(&command.candidate),
+    ) {
         (Ok(baseline), Ok(candidate)) => (baseline, candidate),
         (Err(error), _) | (_, Err(error)) => return output.fail(Exit::Usage, error),
     };
@@ -82,11 +84,6 @@ pub fn gate(command: &Gate, output: &Output) -> Exit {
         }
     }
     exit
-}
-
-/// Reads the results of a run.
-pub fn open(path: &Path) -> Result<Stored, OpenError> {
-    Stored::open(path)
 }
 
 /// What a gate says of a candidate, printed (without a format as a remark) and written for test runners; and

@@ -55,7 +55,7 @@ fn carry_out(
         can_replace(path).map_err(|error| (Exit::Usage, error.to_string()))?;
     }
     let baseline = match &command.baseline {
-        Some(path) => Some(compare::open(path).map_err(|error| (Exit::Usage, error.to_string()))?),
+        Some(path) => Some(Stored::open(path).map_err(|error| (Exit::Usage, error.to_string()))?),
         None => None,
     };
     let store =

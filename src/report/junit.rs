@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::versus::{Versus, interval, percent, ratio, value, verdict_name};
-use crate::stats::compare::{Compared, Pair};
+use crate::stats::compare::{Compared, Pair, Verdict};
 
 /// The report. What is inconclusive is skipped, with `strict` failed.
 pub fn render(versus: &Versus, name: &str, strict: bool) -> String {
@@ -11,9 +11,9 @@ pub fn render(versus: &Versus, name: &str, strict: bool) -> String {
     let mut suites = String::new();
     for pair in &versus.pairs {
         let mut counts = Counts::default();
-        let cases = pair.figures.iter();
+        let cases = pair.verdicts();
         let cases: String = cases
-            .map(|it| case(pair, it, strict, &mut counts))
+            .map(|(it, verdict)| case(pair, it, verdict, strict, &mut counts))
             .collect();
         let label = xml(pair.label);
         suites += &format!("  <testsuite name=\"{label}\" {counts}>\n{cases}  </testsuite>\n");
@@ -58,9 +58,9 @@ impl fmt::Display for Counts {
     }
 }
 
-fn case(pair: &Pair, it: &Compared, strict: bool, counts: &mut Counts) -> String {
+fn case(pair: &Pair, it: &Compared, verdict: Verdict, strict: bool, counts: &mut Counts) -> String {
     counts.tests += 1;
-    let verdict = verdict_name(pair, it);
+    let verdict = verdict_name(verdict);
     let said = xml(&format!(
         "{} → {}, ratio {}, 95 % interval {}, margin ±{}",
         value(it.figure, it.medians.0),

@@ -187,11 +187,7 @@ fn ahead(comparison: &Comparison) -> Option<String> {
         return several
             .then(|| "kinds of exactly-once are not alike, so they are not ranked".to_owned());
     }
-    let headline = match comparison.shape {
-        Shape::Latency(kind) => Figure::Latency(kind, 99.0),
-        Shape::Throughput(Kind::Service) => Figure::Sent,
-        Shape::Throughput(_) | Shape::Drain => Figure::Received,
-    };
+    let headline = Figure::headline(comparison.shape);
     let title = headline.short();
     let lower = headline.lower_is_better();
     let (superlative, comparative) = match lower {

@@ -10,7 +10,7 @@ use super::{Format, csv};
 use crate::plan::PlannedBroker;
 use crate::results::{Results, Stored};
 use crate::stats::change::Change;
-use crate::stats::compare::{Compared, Overall, Pair};
+use crate::stats::compare::{Compared, Overall, Pair, Verdict};
 use crate::stats::differences::{About, Difference, differences};
 use crate::stats::figure::Figure;
 use crate::terminal::diagnostic::printable;
@@ -143,20 +143,19 @@ impl<'a> Versus<'a> {
         table.column("verdict", Align::Left);
         table.column("margin", Align::Right);
         for pair in &self.pairs {
-            let valid = pair.invalid().is_none();
-            for (i, it) in pair.figures.iter().enumerate() {
+            for (i, (it, verdict)) in pair.verdicts().enumerate() {
                 let label = if i == 0 {
                     printable(pair.label)
                 } else {
                     String::new()
                 };
                 let (first, second) = it.medians;
-                let verdict = match (valid, it.blurred) {
-                    _ if !it.is_measured() => Cell::plain("not measured").styled(style::DIM),
-                    (false, _) => Cell::plain("not valid").styled(style::BAD),
-                    (true, true) => Cell::plain("instrument-limited").styled(style::WARN),
-                    (true, false) => {
-                        let word = self.word(it.decision.change);
+                let verdict = match verdict {
+                    Verdict::NotMeasured => Cell::plain("not measured").styled(style::DIM),
+                    Verdict::Invalid => Cell::plain("not valid").styled(style::BAD),
+                    Verdict::Blurred => Cell::plain("instrument-limited").styled(style::WARN),
+                    Verdict::Judged(change) => {
+                        let word = self.word(change);
                         Cell::plain(word.text).styled(word.tone)
                     }
                 };
@@ -362,7 +361,7 @@ impl<'a> Versus<'a> {
         .map(str::to_owned);
         let number = |value: Option<f64>| value.map(|v| format!("{v}")).unwrap_or_default();
         let lines = self.pairs.iter().flat_map(|pair| {
-            pair.figures.iter().map(move |it| {
+            pair.verdicts().map(move |(it, verdict)| {
                 let (low, high) = it.decision.interval.unzip();
                 vec![
                     pair.label.to_owned(),
@@ -377,7 +376,7 @@ impl<'a> Versus<'a> {
                     it.trials.1.to_string(),
                     it.paired.to_string(),
                     number(Some(it.margin)),
-                    verdict_name(pair, it).to_owned(),
+                    verdict_name(verdict).to_owned(),
                     it.decision
                         .trials_needed
                         .map(|n| n.to_string())
@@ -400,9 +399,8 @@ impl<'a> Versus<'a> {
             .iter()
             .map(|pair| {
                 let figures: Vec<Value> = pair
-                    .figures
-                    .iter()
-                    .map(|it| {
+                    .verdicts()
+                    .map(|(it, verdict)| {
                         let (low, high) = it.decision.interval.unzip();
                         json!({
                             "figure": it.figure.to_string(),
@@ -416,7 +414,7 @@ impl<'a> Versus<'a> {
                             "trials": [it.trials.0, it.trials.1],
                             "paired": it.paired,
                             "margin": it.margin,
-                            "verdict": verdict_name(pair, it),
+                            "verdict": verdict_name(verdict),
                             "trials_needed": it.decision.trials_needed,
                         })
                     })
@@ -469,12 +467,12 @@ pub fn overall_name(pair: &Pair) -> &'static str {
 }
 
 /// As files name it.
-pub fn verdict_name(pair: &Pair, it: &Compared) -> &'static str {
-    match (pair.invalid().is_some(), it.blurred) {
-        _ if !it.is_measured() => "not-measured",
-        (true, _) => "invalid",
-        (false, true) => "instrument-limited",
-        (false, false) => change_name(it.decision.change),
+pub fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::NotMeasured => "not-measured",
+        Verdict::Invalid => "invalid",
+        Verdict::Blurred => "instrument-limited",
+        Verdict::Judged(change) => change_name(change),
     }
 }
 

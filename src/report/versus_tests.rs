@@ -111,9 +111,8 @@ fn what_the_generator_blurred_is_not_judged() {
     let candidate = stored("b", sample::run(plan(), &[1e6], late));
     let pairs = runs(&baseline.results, &candidate.results, &Options::default());
     let words = pairs[0]
-        .figures
-        .iter()
-        .map(|it| verdict_name(&pairs[0], it));
+        .verdicts()
+        .map(|(_, verdict)| verdict_name(verdict));
     let words: Vec<&str> = words.collect();
     assert_eq!(
         words,

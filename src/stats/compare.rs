@@ -6,7 +6,6 @@ use super::group::Group;
 use super::median::median;
 use super::shape::Shape;
 use super::shift::least;
-use crate::measure::latency::Kind;
 use crate::measure::verdict::Outcome;
 use crate::results::Results;
 
@@ -23,11 +22,7 @@ pub struct Options {
 
 impl Options {
     fn sorts_by(&self, shape: Shape) -> Figure {
-        let headline = match shape {
-            Shape::Latency(kind) => Figure::Latency(kind, 99.0),
-            Shape::Throughput(Kind::Service) => Figure::Sent,
-            Shape::Throughput(_) | Shape::Drain => Figure::Received,
-        };
+        let headline = Figure::headline(shape);
         self.sort.map_or(headline, |asked| asked.of(shape))
     }
 
@@ -88,6 +83,19 @@ pub struct Pair<'a> {
     pub figures: Vec<Compared>,
 }
 
+/// What a figure of a pair is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A side does not have it: a percentile needs enough samples.
+    NotMeasured,
+    /// A side's figures may not be compared.
+    Invalid,
+    /// The generator was late itself.
+    Blurred,
+    /// As its trials say.
+    Judged(Change),
+}
+
 /// What a pair is worth as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overall {
@@ -109,11 +117,25 @@ impl Pair<'_> {
         };
         let order = [Change::Regressed, Change::Inconclusive, Change::Improved];
         let worst = order.into_iter().find(|change| says(*change));
-        let fallback = match !self.figures.iter().any(Compared::is_judged) {
-            true => Change::Inconclusive,
-            false => Change::Unchanged,
+        let fallback = match self.figures.iter().any(Compared::is_judged) {
+            true => Change::Unchanged,
+            false => Change::Inconclusive,
         };
         Overall::Judged(worst.unwrap_or(fallback))
+    }
+
+    /// Each figure, and what it is worth.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&Compared, Verdict)> {
+        let is_valid = self.invalid().is_none();
+        self.figures.iter().map(move |it| {
+            let verdict = match is_valid {
+                _ if !it.is_measured() => Verdict::NotMeasured,
+                false => Verdict::Invalid,
+                true if it.blurred => Verdict::Blurred,
+                true => Verdict::Judged(it.decision.change),
+            };
+            (it, verdict)
+        })
     }
 
     /// Why they may not be compared.

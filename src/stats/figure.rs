@@ -39,8 +39,16 @@ impl Figure {
                 all.extend(latencies(kind));
                 all
             }
-            Shape::Throughput(Kind::Service) => vec![Figure::Sent],
-            Shape::Throughput(_) | Shape::Drain => vec![Figure::Received],
+            Shape::Throughput(_) | Shape::Drain => vec![Figure::headline(shape)],
+        }
+    }
+
+    /// The one by which brokers are ranked.
+    pub fn headline(shape: Shape) -> Figure {
+        match shape {
+            Shape::Latency(kind) => Figure::Latency(kind, 99.0),
+            Shape::Throughput(Kind::Service) => Figure::Sent,
+            Shape::Throughput(_) | Shape::Drain => Figure::Received,
         }
     }
 
