@@ -114,6 +114,7 @@ fn plainly(line: &str) -> String {
         ),
         ("Connection refused", "connection refused"),
         ("Connection reset", ENDED),
+        ("Broken pipe", ENDED),
         ("Disconnected", ENDED),
         ("Invalid response size", "what answers there is no Kafka"),
         ("timed out", "no answer"),
@@ -474,6 +475,16 @@ mod tests {
         assert_eq!(plainly(line), "connection refused");
         let line = "[thrd:a:1/1]: a:1/1: Something else: error:0A::x (after 3ms in state UP)";
         assert_eq!(plainly(line), "Something else: error:0A x");
+        // Which of the three it is depends on how far the client was when the server closed.
+        for closed in [
+            "Send failed: Broken pipe",
+            "Send failed: Connection reset by peer",
+            "Disconnected",
+        ] {
+            let line =
+                format!("[thrd:a:1/1]: a:1/1: {closed} (after 0ms in state APIVERSION_QUERY)");
+            assert_eq!(plainly(&line), ENDED);
+        }
         assert_eq!(meaning(RDKafkaErrorCode::BadMessage), "bad message format");
     }
 }
