@@ -5,8 +5,10 @@
 //! they are to each other. *latency* paces both alike at 1,000 messages of 256 bytes a second; *throughput*
 //! sends as fast as the same window allows, 100 bytes and 1 KiB, and counts the CPU of the client too.
 
+mod jetstream;
 mod kafka;
 mod load;
+mod mqtt;
 mod nats;
 #[cfg(feature = "pulsar")]
 mod pulsar;
@@ -25,11 +27,17 @@ use mqbench::drivers;
 use mqbench::drivers::descriptor::Side;
 use mqbench::processes::reaper::Reaper;
 use mqbench::servers::{self, Instance, Keeper, Order};
+use rumqttc::QoS;
 
 /// A system's client in a plain loop.
 pub trait Bare: Sync {
     /// The driver that it stands beside.
     fn driver(&self) -> &'static str;
+
+    /// As it is chosen and shown, where one driver stands here more than once.
+    fn name(&self) -> &'static str {
+        self.driver()
+    }
 
     /// What mqbench is asked for, so that both do the same: `at-least-once`, `disk`.
     fn guarantee(&self) -> (&'static str, &'static str) {
@@ -56,7 +64,10 @@ pub trait Bare: Sync {
 }
 
 static SYSTEMS: &[&dyn Bare] = &[
+    &jetstream::JetStream,
     &kafka::Kafka,
+    &mqtt::Mqtt(QoS::AtMostOnce),
+    &mqtt::Mqtt(QoS::AtLeastOnce),
     &nats::Nats,
     #[cfg(feature = "pulsar")]
     &pulsar::Pulsar,
@@ -73,8 +84,8 @@ fn main() {
         .collect();
     let has = |word: &str| args.iter().any(|arg| arg == word);
     let rounds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(5);
-    let named = |system: &&dyn Bare| has(system.driver());
-    let some_named = SYSTEMS.iter().any(|system| has(system.driver()));
+    let named = |system: &&dyn Bare| has(system.driver()) || has(system.name());
+    let some_named = SYSTEMS.iter().any(named);
     let chosen: Vec<&'static dyn Bare> = SYSTEMS
         .iter()
         .copied()
@@ -113,7 +124,7 @@ fn latency(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>
         }
         let (bare, measured) = (median(&mut bare), median(&mut measured));
         let ratio = measured / bare;
-        let name = system.driver();
+        let name = system.name();
         println!("{name:<15} {bare:>10.1} {measured:>10.1} {ratio:>7.3}");
     }
 }
@@ -142,7 +153,7 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
             let (bare_cpu, cpu) = (median(&mut bare_cpu), median(&mut cpu));
             println!(
                 "{:<15} {size:>6} {bare:>10.0} {measured:>10.0} {:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
-                system.driver(),
+                system.name(),
                 measured / bare,
                 cpu - bare_cpu
             );
