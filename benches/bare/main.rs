@@ -49,6 +49,11 @@ pub trait Bare: Sync {
         false
     }
 
+    /// What the server is set to besides what the guarantee needs.
+    fn settings(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+
     /// Options of the driver, as a scenario writes them: `linger: 0ms, `.
     fn options(&self, _load: &Load) -> &'static str {
         ""
@@ -181,7 +186,9 @@ fn serve(system: &dyn Bare, reaper: &Arc<dyn Keeper>) -> Option<Instance> {
         server: servers::named(descriptor.server?).expect("a known server"),
         program: None,
         config: settings
-            .map(|s| (s.key.to_owned(), s.value.to_owned()))
+            .map(|s| (s.key, s.value))
+            .chain(system.settings().iter().copied())
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect(),
         within: std::env::temp_dir(),
     };

@@ -41,6 +41,12 @@ impl Bare for Mqtt {
         self.0 != QoS::AtMostOnce
     }
 
+    fn settings(&self) -> &'static [(&'static str, &'static str)] {
+        // By default what a slow consumer leaves is dropped, and a loop that measures nothing would wait
+        // for it for ever.
+        &[("max_queued_messages", "0")]
+    }
+
     fn consume(&self, url: &str, ready: &mpsc::Sender<String>, sink: &mut Sink) {
         on_thread(async {
             let (client, mut events) = connect(url, "bare-consumer");
