@@ -14,6 +14,8 @@ mod nats;
 mod pulsar;
 mod rabbitmq;
 mod redis;
+#[path = "../serve/mod.rs"]
+mod serve;
 mod zeromq;
 
 use std::collections::BTreeMap;
@@ -23,10 +25,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use load::{Load, Sink, Source};
-use mqbench::drivers;
-use mqbench::drivers::descriptor::Side;
 use mqbench::processes::reaper::Reaper;
-use mqbench::servers::{self, Instance, Keeper, Order};
+use mqbench::servers::{Instance, Keeper};
 use rumqttc::QoS;
 
 /// A system's client in a plain loop.
@@ -118,7 +118,12 @@ fn latency(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>
         load::PACED_SIZE
     );
     for system in chosen {
-        let server = serve(*system, reaper);
+        let server = serve::start(
+            system.driver(),
+            system.guarantee(),
+            system.settings(),
+            reaper,
+        );
         let url = address(server.as_ref());
         let (mut bare, mut measured) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
@@ -140,7 +145,12 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
         "system", "bytes", "bare/s", "mqbench/s", "ratio", "bare CPU", "CPU", "more"
     );
     for system in chosen {
-        let server = serve(*system, reaper);
+        let server = serve::start(
+            system.driver(),
+            system.guarantee(),
+            system.settings(),
+            reaper,
+        );
         let url = address(server.as_ref());
         for size in [100, 1024] {
             let (mut bare, mut measured) = (Vec::new(), Vec::new());
@@ -169,33 +179,6 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// A server set as the guarantee needs it; `None` where the system has none.
-fn serve(system: &dyn Bare, reaper: &Arc<dyn Keeper>) -> Option<Instance> {
-    let driver = drivers::find(system.driver()).expect("a driver");
-    let descriptor = driver.descriptor();
-    let (delivery, durability) = system.guarantee();
-    let offer = descriptor
-        .offers
-        .iter()
-        .find(|offer| (offer.delivery.name(), offer.durability.name()) == (delivery, durability))
-        .expect("an offer of exactly this");
-    let settings = offer.settings.iter().filter(|s| s.side == Side::Server);
-    let order = Order {
-        server: servers::named(descriptor.server?).expect("a known server"),
-        program: None,
-        config: settings
-            .map(|s| (s.key, s.value))
-            .chain(system.settings().iter().copied())
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect(),
-        within: std::env::temp_dir(),
-    };
-    match Instance::start(&order, reaper) {
-        Ok(instance) => Some(instance),
-        Err(error) => panic!("{error}"),
-    }
 }
 
 fn address(server: Option<&Instance>) -> String {
