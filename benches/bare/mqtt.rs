@@ -96,6 +96,9 @@ impl Bare for Mqtt {
             if let Either::Left(((), driving)) = select(pin!(sending), driving).await {
                 driving.await;
             }
+            // What the library has not written yet is, before it takes leave.
+            client.disconnect().await.expect("taken");
+            while events.poll().await.is_ok() {}
         });
     }
 }
