@@ -31,7 +31,7 @@ pub fn compare(command: &Compare, output: &Output) -> Exit {
             Err(error) => return output.fail(Exit::Usage, error),
         };
         let pairs = brokers(&first.results, reference, &options);
-        let versus = Versus::brokers(&first, pairs);
+        let versus = Versus::brokers(&first.results, pairs);
         return output.print(&versus.render(command.comparing.format.into(), &view(output)));
     };
     let second = match Stored::open(second) {

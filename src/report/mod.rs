@@ -6,6 +6,7 @@ pub mod csv;
 pub mod files;
 pub mod headline;
 pub mod hlog;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod live;

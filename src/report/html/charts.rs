@@ -1,0 +1,120 @@
+//! The charts of a run: their frames, their values for the script that draws them, and the same in words.
+
+use maud::{Markup, PreEscaped, html};
+
+use crate::report::charts::{Broker, Charts, Head};
+
+/// All charts that there is data for; nothing where there is none.
+pub(super) fn section(charts: &Charts) -> Markup {
+    let throughput = charts.throughput.as_ref().map(|it| &it.head);
+    let percentiles = charts.percentiles.as_ref().map(|it| &it.head);
+    let curve = charts.curve.as_ref().map(|it| &it.head);
+    let over_time = charts.over_time.as_ref();
+    let cost = charts.cost.as_ref().map(|it| &it.head);
+    let durability = charts.durability.as_ref();
+    let heads = [throughput, percentiles, curve, cost];
+    if heads.iter().all(Option::is_none) && over_time.is_none() && durability.is_none() {
+        return html! {};
+    }
+    html! {
+        section #charts aria-labelledby="charts-title" {
+            h2 #charts-title { "Charts" }
+            noscript { p.warn { "The charts need JavaScript; each is told in words below its title." } }
+            div #chips role="group" aria-label="Brokers in the charts" hidden {}
+            @if let Some(head) = percentiles { (figure(head, &[("percentiles", "")], true, SHAPES)) }
+            @if let Some(head) = curve { (figure(head, &[("curve", "")], true, DRAG)) }
+            @if let Some(head) = throughput { (figure(head, &[("throughput", "")], true, "")) }
+            @if let Some(over_time) = over_time {
+                @let panels: Vec<(String, &str)> = over_time.panels.iter()
+                    .map(|panel| (format!("over-time-{}", panel.broker), name(charts, panel.broker)))
+                    .collect();
+                @let panels: Vec<(&str, &str)> = panels.iter().map(|(id, name)| (id.as_str(), *name)).collect();
+                (figure(&over_time.head, &panels, true, LINES))
+            }
+            @if let Some(head) = cost { (figure(head, &[("cost", "")], true, COST)) }
+            @if let Some(durability) = durability {
+                @let panels: &[(&str, &str)] = match durability.latency {
+                    Some(_) => &[("durability-rate", "throughput"), ("durability-latency", "latency")],
+                    None => &[("durability-rate", "throughput")],
+                };
+                (figure(&durability.head, panels, false, ""))
+            }
+            (data(charts))
+        }
+    }
+}
+
+const SHAPES: &str = "● p50 ■ p95 ◆ p99 ▲ p99.9";
+const DRAG: &str = "drag over a part to look at it closely; double click for the whole; arrow keys read values";
+const LINES: &str = "strong line: p50; light line: p99";
+const COST: &str = "filled: broker; outlined: client";
+
+fn name(charts: &Charts, broker: usize) -> &str {
+    charts.brokers.get(broker).map_or("?", |it| &it.label)
+}
+
+/// One chart, of one or several panels.
+fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Markup {
+    let several = panels.len() > 1;
+    // The scale of all panels of a chart is changed at once.
+    let group = match panels.first() {
+        Some((id, _)) if id.starts_with("over-time-") => "over-time",
+        Some((id, _)) => id,
+        None => "",
+    };
+    html! {
+        figure.chart id=(head.id) {
+            figcaption {
+                h3 { (head.title) }
+                div.tools {
+                    @if scales { button type="button" hidden data-log=(group) { "Scale" } }
+                }
+            }
+            div.panels.several[several] {
+                @for (i, (id, name)) in panels.iter().enumerate() {
+                    div.panel data-chart=(id) {
+                        div.panel-head {
+                            @if !name.is_empty() { h4 { bdi { (name) } } }
+                            @if id.starts_with("curve") || id.starts_with("over-time-") { div.tools {} }
+                        }
+                        // All panels together are told once.
+                        @let label = if i == 0 { head.alt.clone() } else { format!("{}: {name}", head.title) };
+                        div.plot role="img" aria-label=(label) {}
+                    }
+                }
+            }
+            @if !hint.is_empty() { p.legend { (hint) } }
+            ul.legend { @for note in &head.notes { li { (note) } } }
+            details { summary { "In words" } p { (head.alt) } }
+        }
+    }
+}
+
+/// The values, as the script reads them. `<` is written so that nothing in them ends the element.
+fn data(charts: &Charts) -> Markup {
+    let text = serde_json::to_string(charts).unwrap_or_else(|error| {
+        unreachable!("charts are plain values: {error}");
+    });
+    let text = text.replace('<', "\\u003c");
+    html! { script #charts-data type="application/json" { (PreEscaped(text)) } }
+}
+
+/// The colour of each broker, on light and dark ground and on paper.
+pub(super) fn colors(brokers: &[Broker]) -> String {
+    let rules = |prefix: &str, color: fn(&Broker) -> &'static str| {
+        let rule = |(place, broker): (usize, &Broker)| {
+            format!("{prefix} .b{place}{{--c:{}}}", color(broker))
+        };
+        let rules: Vec<String> = brokers.iter().enumerate().map(rule).collect();
+        rules.join("")
+    };
+    let light = |prefix: &str| rules(prefix, |it| it.look.light);
+    let dark = |prefix: &str| rules(prefix, |it| it.look.dark);
+    format!(
+        "{}@media (prefers-color-scheme:dark){{{}}}{}@media print{{{}}}",
+        light(":root"),
+        dark(":root:not([data-theme=light])"),
+        dark(":root[data-theme=dark]"),
+        light(":root:root:root")
+    )
+}

@@ -1,0 +1,116 @@
+//! `report.html`: a run as one page. It needs nothing but itself: no network, no server, and for what it tells
+//! in words and tables no script either.
+
+mod beside;
+mod charts;
+mod comparison;
+mod conditions;
+mod names;
+mod policy;
+mod sheet;
+mod story;
+mod trials;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::charts::Charts;
+use super::headline::headline;
+use super::table::Comparison;
+use crate::results::Results;
+use crate::terminal::diagnostic::printable;
+
+/// How the page looks, on a screen and on paper.
+const STYLE: &str = include_str!("page.css");
+/// Runs before anything is drawn: light or dark.
+const THEME: &str = include_str!("script/theme.js");
+/// What makes the page answer.
+const SCRIPT: &str = concat!(
+    include_str!("script/tables.js"),
+    include_str!("script/values.js"),
+    include_str!("script/tip.js"),
+    include_str!("script/rows.js"),
+    include_str!("script/lines.js"),
+    include_str!("script/charts.js"),
+    include_str!("script/page.js"),
+);
+
+/// The page of a run with its charts.
+pub fn run(results: &Results, charts: &Charts) -> String {
+    let comparison = Comparison::of(results);
+    let body = html! {
+        (story::section(results, &comparison))
+        (comparison::thresholds_section(results))
+        (comparison::section(&comparison))
+        (charts::section(charts))
+        (beside::section(results))
+        (trials::section(results))
+        (trials::audit_section(&comparison))
+        (conditions::section(results))
+    };
+    let about = headline(results);
+    let title = printable(&results.manifest.scenario);
+    let asked = about.strip_prefix(&format!("{title}: ")).unwrap_or(&about);
+    let description = printable(&results.plan.description);
+    let header = html! {
+        h1 { (title) }
+        p.asked { (asked) }
+        @if !description.is_empty() { p.dim { (description) } }
+        p.dim {
+            time datetime=(results.manifest.started) { (printable(&results.manifest.started)) }
+            " · mqbench " (printable(&results.manifest.tool_version))
+            " · " (printable(&results.provenance.host.cpu))
+        }
+        @if results.manifest.interrupted {
+            p.warn { "⚠ The run was interrupted: this is what was measured until then." }
+        }
+    };
+    let links = [
+        ("summary", "Summary"),
+        ("comparison", "Comparison"),
+        ("charts", "Charts"),
+        ("beside", "Differences"),
+        ("trials", "Trials"),
+        ("audit", "Audit"),
+        ("conditions", "Conditions"),
+    ];
+    document(&title, &charts::colors(&charts.brokers), &header, &links, &body)
+}
+
+/// A whole document.
+fn document(title: &str, colors: &str, header: &Markup, links: &[(&str, &str)], body: &Markup) -> String {
+    let style = format!("{STYLE}{colors}");
+    let policy = policy::policy(&[THEME, SCRIPT], &[&style]);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(policy);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content="mqbench";
+                title { (title) " · mqbench" }
+                style { (PreEscaped(style)) }
+                script { (PreEscaped(THEME)) }
+            }
+            body {
+                a.skip href="#main" { "Skip to the results" }
+                header.top {
+                    div.masthead {
+                        div { (header) }
+                        button #theme type="button" hidden { "Theme" }
+                    }
+                    nav aria-label="Sections" {
+                        ul { @for (id, name) in links { li { a href={ "#" (id) } { (name) } } } }
+                    }
+                }
+                main #main { (body) }
+                footer {
+                    p { "Made by mqbench. Everything here comes from " code { "results.json" } " and the trials beside it." }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
