@@ -3,13 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::hlog::Merged;
-use super::series::Series;
-use super::{csv, hlog};
-use crate::results::open::read_record;
+use super::csv;
+use super::details::Details;
 use crate::results::store::write_atomically;
 use crate::results::{OpenError, Results};
-use crate::stats::group::Group;
 
 /// Why a file could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -25,39 +22,6 @@ pub enum FilesError {
         /// Why.
         source: io::Error,
     },
-}
-
-/// Series and histograms, read from the trials one after the other.
-#[derive(Debug, Default)]
-pub struct Details {
-    /// Of all trials that count.
-    pub series: Series,
-    /// Of the trials that are summed up: the *ok* ones, or all if none is.
-    pub histograms: hlog::Merged,
-}
-
-impl Details {
-    /// Reads the trials of the run in `folder`.
-    pub fn read(folder: &Path, results: &Results) -> Result<Details, OpenError> {
-        let mut details = Details {
-            series: Series::default(),
-            histograms: Merged::default(),
-        };
-        let groups = Group::all(results);
-        let used: Vec<(u32, u32)> = groups
-            .iter()
-            .flat_map(|group| group.used())
-            .map(|attempt| (attempt.trial, attempt.attempt))
-            .collect();
-        for attempt in results.standing() {
-            let record = read_record(folder, attempt.trial, attempt.attempt)?;
-            details.series.add(results, attempt, &record);
-            if used.contains(&(attempt.trial, attempt.attempt)) {
-                details.histograms.add(attempt, &record);
-            }
-        }
-        Ok(details)
-    }
 }
 
 /// Writes `summary.csv`, `trials.csv`, `series.csv` and `latency.hlog` into `to`, from the run in

@@ -1,8 +1,10 @@
 //! What is shown: one file per format, over the same rows.
 
 pub mod cells;
+pub mod charts;
 pub mod columns;
 pub mod csv;
+pub mod details;
 pub mod files;
 pub mod headline;
 pub mod hlog;
