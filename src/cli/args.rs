@@ -83,14 +83,16 @@ Exit codes:
 Examples:
   mqbench report results/latest
   mqbench report results/latest --format markdown
-  mqbench report results/latest -o copy            the CSV files and the histogram log, made again")]
+  mqbench report results/latest --export-html latency.html
+  mqbench report results/latest -o copy            the page, the CSV files and the histogram log, made again")]
     Report(Report),
     /// Put the brokers of one run, or two runs, side by side: ratios, intervals, verdicts
     #[command(after_help = "\
 Examples:
   mqbench compare results/latest                   each broker beside the best
   mqbench compare results/latest --reference nats --metric p99 --metric broker-cpu
-  mqbench compare results/before results/after     each broker then and now")]
+  mqbench compare results/before results/after     each broker then and now
+  mqbench compare results/before results/after --export-html changes.html")]
     Compare(Compare),
     /// Say whether a run is worse than one before: for CI
     #[command(after_help = "\
@@ -191,6 +193,9 @@ pub struct Run {
     /// Write the comparison as Markdown here
     #[arg(long, value_name = "PATH")]
     pub export_markdown: Option<PathBuf>,
+    /// Write report.html also here
+    #[arg(long, value_name = "PATH")]
+    pub export_html: Option<PathBuf>,
     /// Write latency.hlog also here
     #[arg(long, value_name = "PATH")]
     pub export_hdr: Option<PathBuf>,
@@ -231,9 +236,12 @@ impl From<FormatArg> for Format {
 pub struct Report {
     /// The folder of a run, or its results.json
     pub result: PathBuf,
-    /// Make the CSV files and the histogram log again, here
+    /// Make the page, the CSV files and the histogram log again, here
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Write the page alone, here
+    #[arg(long, value_name = "PATH")]
+    pub export_html: Option<PathBuf>,
     /// How the comparison is printed
     #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
     pub format: FormatArg,
@@ -277,6 +285,9 @@ pub struct Compare {
     /// Compare with this broker of the run rather than with the best
     #[arg(long, value_name = "BROKER")]
     pub reference: Option<String>,
+    /// Write the comparison as a page here
+    #[arg(long, value_name = "PATH")]
+    pub export_html: Option<PathBuf>,
     /// How.
     #[command(flatten)]
     pub comparing: Comparing,

@@ -29,6 +29,12 @@ pub fn report(command: &Report, output: &Output) -> Exit {
         }
         shown = to.display().to_string();
     }
+    if let Some(path) = &command.export_html {
+        let written = files::page(&stored.folder, &stored.results, path);
+        if let Err(error) = written {
+            return output.fail(Exit::Usage, error);
+        }
+    }
     let view = View {
         width: output.width,
         color: output.color_out,

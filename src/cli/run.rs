@@ -205,12 +205,13 @@ fn report(command: &Run, store: &Store, results: &Results, output: &Output) -> E
     exit
 }
 
-/// Where files are wanted besides those in the run's folder: JSON, CSV, Markdown, histograms.
-fn exports(command: &Run) -> [Option<&Path>; 4] {
+/// Where files are wanted besides those in the run's folder: JSON, CSV, Markdown, the page, histograms.
+fn exports(command: &Run) -> [Option<&Path>; 5] {
     [
         command.export_json.as_deref(),
         command.export_csv.as_deref(),
         command.export_markdown.as_deref(),
+        command.export_html.as_deref(),
         command.export_hdr.as_deref(),
     ]
 }
@@ -222,7 +223,7 @@ fn export(command: &Run, folder: &Path, results: &Results, view: &View) -> Resul
             source,
         })
     };
-    let [json, csv, markdown, hdr] = exports(command);
+    let [json, csv, markdown, html, hdr] = exports(command);
     let formats = [
         (json, Format::Json),
         (csv, Format::Csv),
@@ -233,13 +234,15 @@ fn export(command: &Run, folder: &Path, results: &Results, view: &View) -> Resul
             write(path, report::render(format, results, view).as_bytes())?;
         }
     }
-    if let Some(path) = hdr {
-        let log = folder.join("latency.hlog");
-        let content = std::fs::read(&log).map_err(|source| StoreError::NotWritable {
-            path: log.clone(),
-            source,
-        })?;
-        write(path, &content)?;
+    for (path, name) in [(html, "report.html"), (hdr, "latency.hlog")] {
+        if let Some(path) = path {
+            let made = folder.join(name);
+            let content = std::fs::read(&made).map_err(|source| StoreError::NotWritable {
+                path: made.clone(),
+                source,
+            })?;
+            write(path, &content)?;
+        }
     }
     Ok(())
 }

@@ -59,7 +59,14 @@ impl Details {
         Ok(details)
     }
 
-    fn add(&mut self, results: &Results, attempt: &Attempt, record: &Record, is_used: bool) {
+    /// Adds what one trial saw; `is_used` where its histograms are summed up.
+    pub(super) fn add(
+        &mut self,
+        results: &Results,
+        attempt: &Attempt,
+        record: &Record,
+        is_used: bool,
+    ) {
         self.series.add(results, attempt, record);
         self.measured.push(Measured {
             trial: attempt.trial,

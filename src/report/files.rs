@@ -3,9 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::csv;
+use super::charts::Charts;
 use super::details::Details;
-use crate::results::store::write_atomically;
+use super::{csv, html};
+use crate::results::store::{replace, write_atomically};
 use crate::results::{OpenError, Results};
 
 /// Why a file could not be made.
@@ -24,7 +25,7 @@ pub enum FilesError {
     },
 }
 
-/// Writes `summary.csv`, `trials.csv`, `series.csv` and `latency.hlog` into `to`, from the run in
+/// Writes `report.html`, `summary.csv`, `trials.csv`, `series.csv` and `latency.hlog` into `to`, from the run in
 /// `folder`. Returns their names.
 pub fn write(folder: &Path, results: &Results, to: &Path) -> Result<Vec<String>, FilesError> {
     let details = Details::read(folder, results)?;
@@ -32,7 +33,9 @@ pub fn write(folder: &Path, results: &Results, to: &Path) -> Result<Vec<String>,
         let path = to.join("latency.hlog");
         FilesError::Write { path, source }
     })?;
+    let page = html::run(results, &Charts::of(results, &details));
     let files = [
+        ("report.html", page),
         ("summary.csv", csv::summary(results)),
         ("trials.csv", csv::trials(results)),
         ("series.csv", details.series.to_csv()),
@@ -44,6 +47,16 @@ pub fn write(folder: &Path, results: &Results, to: &Path) -> Result<Vec<String>,
             .map_err(|source| FilesError::Write { path, source })?;
     }
     Ok(files.map(|(name, _)| name.to_owned()).into())
+}
+
+/// Writes the page alone, where the user wants it.
+pub fn page(folder: &Path, results: &Results, to: &Path) -> Result<(), FilesError> {
+    let details = Details::read(folder, results)?;
+    let page = html::run(results, &Charts::of(results, &details));
+    replace(to, page.as_bytes()).map_err(|source| FilesError::Write {
+        path: to.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]

@@ -28,7 +28,13 @@ fn the_log_is_read_by_the_library_that_defines_it() {
     let names = write(store.folder(), &results, store.folder()).unwrap();
     assert_eq!(
         names,
-        ["summary.csv", "trials.csv", "series.csv", "latency.hlog"]
+        [
+            "report.html",
+            "summary.csv",
+            "trials.csv",
+            "series.csv",
+            "latency.hlog"
+        ]
     );
     let log = std::fs::read(store.folder().join("latency.hlog")).unwrap();
     let mut tags = Vec::new();

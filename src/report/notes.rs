@@ -272,7 +272,12 @@ fn sure(found: &Decision, trials: &str) -> String {
         }
         Some((low, high)) => {
             let decimals = if high - low < 0.2 || low < 1.1 { 2 } else { 1 };
-            format!("95 % interval {low:.decimals$} to {high:.decimals$}, {trials}")
+            // A trial in which the figure is lost leaves no end above.
+            let high = match high.is_infinite() {
+                true => "∞".to_owned(),
+                false => format!("{high:.decimals$}"),
+            };
+            format!("95 % interval {low:.decimals$} to {high}, {trials}")
         }
     }
 }

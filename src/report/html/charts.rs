@@ -45,8 +45,8 @@ pub(super) fn section(charts: &Charts) -> Markup {
 }
 
 const SHAPES: &str = "● p50 ■ p95 ◆ p99 ▲ p99.9";
-const DRAG: &str = "drag over a part to look at it closely; double click for the whole; arrow keys read values";
-const LINES: &str = "strong line: p50; light line: p99";
+const DRAG: &str = "drag over a part to look at it closely; double click for the whole; arrow keys read values, + and − zoom";
+const LINES: &str = "strong line: p50; light line: p99; drag over a part to look at it closely";
 const COST: &str = "filled: broker; outlined: client";
 
 fn name(charts: &Charts, broker: usize) -> &str {
@@ -62,6 +62,14 @@ fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Mar
         Some((id, _)) => id,
         None => "",
     };
+    // Which brokers are not valid, and why, is in the summary, too: here it is folded.
+    let (marked, notes): (Vec<&String>, Vec<&String>) =
+        head.notes.iter().partition(|note| note.starts_with('⚠'));
+    let hint = (!hint.is_empty()).then_some(hint);
+    let read: Vec<&str> = hint
+        .into_iter()
+        .chain(notes.iter().map(|note| note.as_str()))
+        .collect();
     html! {
         figure.chart id=(head.id) {
             figcaption {
@@ -73,9 +81,8 @@ fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Mar
             div.panels.several[several] {
                 @for (i, (id, name)) in panels.iter().enumerate() {
                     div.panel data-chart=(id) {
-                        div.panel-head {
-                            @if !name.is_empty() { h4 { bdi { (name) } } }
-                            @if id.starts_with("curve") || id.starts_with("over-time-") { div.tools {} }
+                        @if !name.is_empty() {
+                            div.panel-head { h4 { bdi { (name) } } div.tools {} }
                         }
                         // All panels together are told once.
                         @let label = if i == 0 { head.alt.clone() } else { format!("{}: {name}", head.title) };
@@ -83,9 +90,12 @@ fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Mar
                     }
                 }
             }
-            @if !hint.is_empty() { p.legend { (hint) } }
-            ul.legend { @for note in &head.notes { li { (note) } } }
-            details { summary { "In words" } p { (head.alt) } }
+            p.legend { (read.join(" · ")) }
+            details.words {
+                summary { "In words" }
+                p { (head.alt) }
+                @if !marked.is_empty() { ul { @for note in marked { li { (note) } } } }
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn section(results: &Results) -> Markup {
             }
             details {
                 summary { "The whole plan, as " code { "mqbench check" } " prints it" }
-                pre tabindex="0" { (print::print(&results.plan, PLAN_COLUMNS, false)) }
+                pre tabindex="0" { (multiline(&print::print(&results.plan, PLAN_COLUMNS, false))) }
             }
         }
     }
@@ -78,9 +78,17 @@ fn versions(results: &Results) -> Sheet {
     Sheet {
         caption: "Versions and guarantees".to_owned(),
         lines: lines.collect(),
-        columns: ["broker", "system", "server", "client", "asked", "gives", "server from"]
-            .map(Column::words)
-            .into(),
+        columns: [
+            "broker",
+            "system",
+            "server",
+            "client",
+            "asked",
+            "gives",
+            "server from",
+        ]
+        .map(Column::words)
+        .into(),
     }
 }
 
@@ -131,7 +139,10 @@ fn side(side: Side) -> &'static str {
 
 /// Everything that a broker, its publishers and its consumers were set to.
 fn settings(results: &Results, place: usize, broker: &PlannedBroker) -> Markup {
-    let mut facts = vec![fact("pattern", &broker.how), fact("where", connection(broker))];
+    let mut facts = vec![
+        fact("pattern", &broker.how),
+        fact("where", connection(broker)),
+    ];
     if let Some(destination) = &broker.destination {
         facts.push(fact("destination", destination));
     }
@@ -144,13 +155,19 @@ fn settings(results: &Results, place: usize, broker: &PlannedBroker) -> Markup {
     if let Some(transaction) = broker.transaction {
         let within = duration::text(transaction.within);
         let messages = numbers::counted(transaction.messages.into(), "message");
-        facts.push(fact("transaction", format!("{messages}, or those of {within}")));
+        facts.push(fact(
+            "transaction",
+            format!("{messages}, or those of {within}"),
+        ));
     }
     let nothing = BrokerProvenance::default();
     let provenance = results.provenance.broker(place).unwrap_or(&nothing);
     if let Some(container) = &provenance.server_container {
         let engine = &container.engine;
-        facts.push(fact("container", format!("{} in {engine}", container.image)));
+        facts.push(fact(
+            "container",
+            format!("{} in {engine}", container.image),
+        ));
         facts.push(fact("image", &container.identity));
     }
     let offered = broker.offer.settings.iter();
@@ -218,8 +235,14 @@ fn machine(results: &Results) -> Facts {
         fact("kernel", &host.kernel),
         fact("governor", known(&host.governor)),
         fact("clock", known(&host.clock_source)),
-        fact("virtual machine", if host.virtual_machine { "yes" } else { "no" }),
-        fact("load at the start", format!("{one:.2}, {five:.2}, {fifteen:.2}")),
+        fact(
+            "virtual machine",
+            if host.virtual_machine { "yes" } else { "no" },
+        ),
+        fact(
+            "load at the start",
+            format!("{one:.2}, {five:.2}, {fifteen:.2}"),
+        ),
         fact("machine", &host.id),
     ]
 }
@@ -309,6 +332,9 @@ mod tests {
     fn a_shell_takes_the_command_as_it_was() {
         let words = ["/opt/bin/mqbench", "run", "it's.yaml", "--set", "a=b c", ""];
         let words = words.map(str::to_owned);
-        assert_eq!(command(&words), r"mqbench run 'it'\''s.yaml' --set 'a=b c' ''");
+        assert_eq!(
+            command(&words),
+            r"mqbench run 'it'\''s.yaml' --set 'a=b c' ''"
+        );
     }
 }

@@ -16,6 +16,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::charts::Charts;
 use super::headline::headline;
 use super::table::Comparison;
+use super::versus::Versus;
 use crate::results::Results;
 use crate::terminal::diagnostic::printable;
 
@@ -37,16 +38,20 @@ const SCRIPT: &str = concat!(
 /// The page of a run with its charts.
 pub fn run(results: &Results, charts: &Charts) -> String {
     let comparison = Comparison::of(results);
-    let body = html! {
-        (story::section(results, &comparison))
-        (comparison::thresholds_section(results))
-        (comparison::section(&comparison))
-        (charts::section(charts))
-        (beside::section(results))
-        (trials::section(results))
-        (trials::audit_section(&comparison))
-        (conditions::section(results))
-    };
+    let sections = [
+        ("summary", "Summary", story::section(results, &comparison)),
+        (
+            "thresholds",
+            "Thresholds",
+            comparison::thresholds_section(results),
+        ),
+        ("comparison", "Comparison", comparison::section(&comparison)),
+        ("charts", "Charts", charts::section(charts)),
+        ("beside", "Differences", beside::section(results)),
+        ("trials", "Trials", trials::section(results)),
+        ("audit", "Audit", trials::audit_section(&comparison)),
+        ("conditions", "Conditions", conditions::section(results)),
+    ];
     let about = headline(results);
     let title = printable(&results.manifest.scenario);
     let asked = about.strip_prefix(&format!("{title}: ")).unwrap_or(&about);
@@ -64,20 +69,54 @@ pub fn run(results: &Results, charts: &Charts) -> String {
             p.warn { "⚠ The run was interrupted: this is what was measured until then." }
         }
     };
-    let links = [
-        ("summary", "Summary"),
-        ("comparison", "Comparison"),
-        ("charts", "Charts"),
-        ("beside", "Differences"),
-        ("trials", "Trials"),
-        ("audit", "Audit"),
-        ("conditions", "Conditions"),
-    ];
-    document(&title, &charts::colors(&charts.brokers), &header, &links, &body)
+    let colors = charts::colors(&charts.brokers);
+    document(&title, &colors, &header, &sections)
 }
 
+/// The page of two runs, or of the brokers of one, beside each other: what differs first.
+pub fn versus(versus: &Versus) -> String {
+    let different = versus.different();
+    let header = html! {
+        h1 { "Comparison" }
+        p.asked { (versus.title) }
+        ul.sides { @for side in &versus.about { li.dim { (side) } } }
+    };
+    let summary = html! {
+        section #summary aria-labelledby="summary-title" {
+            h2 #summary-title { "Summary" }
+            (beside::sentences(versus))
+        }
+    };
+    let differences = html! {
+        @if !different.is_empty() {
+            section #differences aria-labelledby="differences-title" {
+                h2 #differences-title { "What is not the same" }
+                ul.signs { @for line in &different { li.warn { span.sign { "≠" } " " (line) } } }
+            }
+        }
+    };
+    let figures = html! {
+        section #figures aria-labelledby="figures-title" {
+            h2 #figures-title { "Figures" }
+            (beside::sheet(versus).markup())
+            @for note in versus.notes() { p.legend { (note) } }
+        }
+    };
+    let sections = [
+        ("differences", "What is not the same", differences),
+        ("summary", "Summary", summary),
+        ("figures", "Figures", figures),
+    ];
+    document("Comparison", "", &header, &sections)
+}
+
+/// A part of a page: the name by which it is linked, its title, what is in it. Of a run without charts, say,
+/// that part is empty, and no link leads there.
+type Section<'a> = (&'a str, &'a str, Markup);
+
 /// A whole document.
-fn document(title: &str, colors: &str, header: &Markup, links: &[(&str, &str)], body: &Markup) -> String {
+fn document(title: &str, colors: &str, header: &Markup, sections: &[Section]) -> String {
+    let there = || sections.iter().filter(|(_, _, body)| !body.0.is_empty());
     let style = format!("{STYLE}{colors}");
     let policy = policy::policy(&[THEME, SCRIPT], &[&style]);
     let page = html! {
@@ -101,10 +140,10 @@ fn document(title: &str, colors: &str, header: &Markup, links: &[(&str, &str)], 
                         button #theme type="button" hidden { "Theme" }
                     }
                     nav aria-label="Sections" {
-                        ul { @for (id, name) in links { li { a href={ "#" (id) } { (name) } } } }
+                        ul { @for (id, name, _) in there() { li { a href={ "#" (id) } { (name) } } } }
                     }
                 }
-                main #main { (body) }
+                main #main { @for (_, _, body) in there() { (body) } }
                 footer {
                     p { "Made by mqbench. Everything here comes from " code { "results.json" } " and the trials beside it." }
                 }
@@ -114,3 +153,6 @@ fn document(title: &str, colors: &str, header: &Markup, links: &[(&str, &str)], 
     };
     page.into_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 use maud::{Markup, html};
 
 use crate::measure::verdict::Outcome;
+use crate::report::cells::Figure as Figured;
 use crate::report::notes::{about, ahead, guarantees};
 use crate::report::rows::Row;
 use crate::report::table::{Comparison, notes};
@@ -63,10 +64,43 @@ fn lede(comparison: &Comparison) -> String {
             };
             format!("{}{alone}: {}.", label(row), found.join(", "))
         }
-        _ => {
-            let labels: Vec<String> = valid.iter().map(|(_, row)| label(row)).collect();
-            format!("{} were measured; nobody is ranked.", listed(&labels))
+        _ => unranked(comparison),
+    }
+}
+
+/// Why nobody is called ahead although several brokers have valid figures.
+fn unranked(comparison: &Comparison) -> String {
+    let wanted = Figure::headline(comparison.shape).short();
+    let named = |keep: &dyn Fn(&Figured) -> bool| -> Vec<String> {
+        let rows = comparison.rows.iter().zip(&comparison.figures);
+        let found = rows.filter(|(row, figures)| {
+            let figure = figures.iter().find(|it| it.title == wanted);
+            row.is_ranked() && figure.is_some_and(keep)
+        });
+        found.map(|(row, _)| printable(&row.broker.label)).collect()
+    };
+    let blurred = named(&|it| it.blurred && it.value.is_some());
+    let unknown = named(&|it| it.value.is_none());
+    if unknown.len() == comparison.rows.len() {
+        return format!("{wanted} is not known of any broker, so nobody is called ahead.");
+    }
+    let mut why = Vec::new();
+    if !blurred.is_empty() {
+        let of = listed(&blurred);
+        why.push(format!("it is instrument-limited for {of}"));
+    }
+    if !unknown.is_empty() {
+        let of = listed(&unknown);
+        why.push(format!("it is not known for {of}"));
+    }
+    match why.is_empty() {
+        true => {
+            format!("Nobody is called ahead in {wanted}: fewer than two brokers may be ranked.")
         }
+        false => format!(
+            "Nobody is called ahead in {wanted}: {}.",
+            why.join(", and ")
+        ),
     }
 }
 
@@ -140,7 +174,7 @@ fn doubts(results: &Results, comparison: &Comparison) -> Markup {
                     @let notes: Vec<String> = notes(row).into_iter().map(|(note, _)| note).collect();
                     li.warn {
                         (names::broker(results, row.place))
-                        @for note in &notes { " " span { (note) } }
+                        @for (i, note) in notes.iter().enumerate() { (if i == 0 { " " } else { " · " }) span { (note) } }
                     }
                 }
             }

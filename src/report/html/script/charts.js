@@ -49,6 +49,7 @@
         rows: chart.brokers.filter(on).map((it) => row(it.broker, it.percentiles.map((p, i) => ({
           name: p.name, shape: SHAPES[i], blurred: p.blurred,
           value: p.estimate ? p.estimate.median : null,
+          low: p.estimate && p.estimate.low, high: p.estimate ? p.estimate.high : null,
           said: p.estimate ? said(p.estimate, chart.axis.unit, p.blurred) : { lost: "lost", "too-few": "– too few samples" }[p.state] || "–",
         })))),
       }),
@@ -132,6 +133,7 @@
     const places = new Map();
     const shades = [];
     const cuts = [];
+    const starts = [];
     const [p50, p99] = [[], []];
     panel.trials.forEach((trial, i) => {
       if (i > 0) {
@@ -140,10 +142,13 @@
         p50.push(null);
         p99.push(null);
       }
+      starts.push({ value: from + trial.seconds / 2, text: String(trial.trial) });
       if (trial.verdict) shades.push({ kind: "bad", from, to: from + trial.seconds });
       for (const point of trial.points) {
         const at = from + point.at;
-        if (point.disturbed) shades.push({ kind: "disturbed", from: Math.max(from, at - 1), to: at });
+        const before = shades[shades.length - 1];
+        if (point.disturbed && before && before.kind === "disturbed" && Math.abs(before.to - (at - 1)) < 0.2) before.to = at;
+        else if (point.disturbed) shades.push({ kind: "disturbed", from: Math.max(from, at - 1), to: at });
         places.set(at, { trial, point });
         p50.push([at, point.p50]);
         p99.push([at, point.p99]);
@@ -151,15 +156,14 @@
       from += trial.seconds;
     });
     const all = data.over_time.panels.filter(on).flatMap((it) => it.trials.flatMap((t) => t.points.flatMap((p) => [p.p50, p.p99])));
-    const look = brokers[panel.broker].look;
     return {
-      id: "over-time-" + panel.broker, unit, height: 190, yrange: Chart.around(all.filter((it) => it !== null), log),
+      id: "over-time-" + panel.broker, unit, height: 200, yrange: Chart.around(all.filter((it) => it !== null), log),
       series: [
         { broker: panel.broker, name: "p50", points: p50, dash: [] },
         { broker: panel.broker, name: "p99", points: p99, dash: [], kind: "upper" },
       ],
       shades, cuts, xmin: 0, xmax: from, stops: [...places.keys()],
-      xticks: (min, max) => panel.trials.length > 0 && Chart.ticks({ min, max, log: false }, 6).map((it) => ({ value: it, text: it + " s" })),
+      xticks: (min, max) => starts.filter((it) => it.value >= min && it.value <= max), bare: true, xlabel: "trial",
       tell(at) {
         const { trial, point } = places.get(at);
         const value = (it) => (it === null ? "nothing arrived" : show[unit](it));
@@ -168,7 +172,6 @@
         if (trial.verdict) lines.push({ name: "the trial is " + trial.verdict, value: "" });
         return { title: "trial " + trial.trial + ", second " + Number(point.at.toFixed(1)), lines };
       },
-      look,
     };
   }
 
@@ -182,7 +185,7 @@
     if (!logs.has(group)) logs.set(group, maker.log(maker.of));
     let zoomed = null;
     let handle = { stops: 0, go() {}, leave() {} };
-    const tools = figure.querySelector(".tools");
+    const tools = figure.querySelector(".tools") || figure.closest("figure").querySelector("figcaption .tools");
     const reset = html("button", { type: "button", hidden: "" }, "Reset zoom");
     const zoom = {
       get range() {
@@ -204,34 +207,37 @@
         reset.hidden = zoomed === null;
       },
     };
-    reset.addEventListener("click", () => zoom.to(null));
-    if (tools) {
-      if (maker.lines) {
-        const closer = (factor) => () => {
-          const whole = maker.lines(maker.of, logs.get(group));
-          const [from, to] = zoomed || [whole.xmin, whole.xmax];
-          // The right end is where the rare and slow ones are.
-          const span = (to - from) * factor;
-          const start = Math.max(whole.xmin, to - span);
-          zoom.to(span >= whole.xmax - whole.xmin ? null : [start, Math.min(whole.xmax, start + span)]);
-        };
-        for (const [text, label, factor] of [["+", "Zoom in", 0.5], ["−", "Zoom out", 2]]) {
-          const button = html("button", { type: "button", "aria-label": label }, text);
-          button.addEventListener("click", closer(factor));
-          tools.append(button);
-        }
-        tools.append(reset);
+    // The right end is where the rare and slow ones are: that is what is looked at more closely.
+    const closer = (factor) => {
+      const whole = maker.lines(maker.of, logs.get(group));
+      const [from, to] = zoomed || [whole.xmin, whole.xmax];
+      const span = (to - from) * factor;
+      const start = Math.max(whole.xmin, to - span);
+      zoom.to(span >= whole.xmax - whole.xmin ? null : [start, Math.min(whole.xmax, start + span)]);
+    };
+    if (maker.lines) {
+      reset.addEventListener("click", () => zoom.to(null));
+      for (const [text, label, factor] of [["+", "Zoom in", 0.5], ["−", "Zoom out", 2]]) {
+        const button = html("button", { type: "button", "aria-label": label }, text);
+        button.addEventListener("click", () => closer(factor));
+        if (!maker.shared) tools.append(button);
       }
+      tools.append(reset);
+      plot.addEventListener("keydown", (event) => {
+        if (event.key === "+") closer(0.5);
+        else if (event.key === "-") closer(2);
+        else if (event.key === "0") zoom.to(null);
+      });
     }
-    const wheel = document.querySelector(`[data-log="${group}"]`);
-    if (wheel && !wheel.dataset.bound) {
-      wheel.dataset.bound = "1";
-      wheel.hidden = false;
+    const scale = document.querySelector(`[data-log="${group}"]`);
+    if (scale && !scale.dataset.bound) {
+      scale.dataset.bound = "1";
+      scale.hidden = false;
       const label = () => {
-        wheel.textContent = logs.get(group) ? "Linear scale" : "Logarithmic scale";
+        scale.textContent = logs.get(group) ? "Linear scale" : "Logarithmic scale";
       };
       label();
-      wheel.addEventListener("click", () => {
+      scale.addEventListener("click", () => {
         logs.set(group, !logs.get(group));
         label();
         for (const it of views) if (it.group === group) it.draw();
@@ -247,7 +253,9 @@
 
   // Which brokers are shown, in all charts at once.
   const chips = document.getElementById("chips");
+  const all = html("button", { type: "button", class: "all", hidden: "" }, "Show all");
   const update = () => {
+    all.hidden = off.size === 0;
     for (const chip of chips.querySelectorAll("button[data-broker]")) chip.setAttribute("aria-pressed", String(!off.has(Number(chip.dataset.broker))));
     draw();
   };
@@ -276,7 +284,6 @@
       chip.addEventListener("dblclick", () => only(place));
       chips.append(chip);
     });
-    const all = html("button", { type: "button", class: "all" }, "Show all");
     all.addEventListener("click", () => {
       off.clear();
       update();

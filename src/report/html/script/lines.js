@@ -28,11 +28,12 @@ Chart.lines = (plot, spec, zoom) => {
   let last = -Infinity;
   for (const mark of spec.xticks(xmin, xmax, x)) {
     const at = x.at(mark.value);
-    svg.append(element("line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom }));
+    if (!spec.bare) svg.append(element("line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom }));
     const half = width(mark.text, 12) / 2;
-    if (at - half < last + 6 || at + half > room) continue;
-    last = at + half;
-    svg.append(element("text", { class: "tick", x: at, y: bottom + 16, "text-anchor": "middle" }, mark.text));
+    const middle = Math.min(at, room - half);
+    if (middle - half < last + 6) continue;
+    last = middle + half;
+    svg.append(element("text", { class: "tick", x: middle, y: bottom + 16, "text-anchor": "middle" }, mark.text));
   }
   if (spec.xlabel) svg.append(element("text", { class: "axis", x: (x.from + x.to) / 2, y: total - 6, "text-anchor": "middle" }, fitted(spec.xlabel, room - 20, 12)));
 

@@ -51,7 +51,7 @@
   // Paper cannot be clicked.
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("details:not([open])")];
+    opened = [...document.querySelectorAll("details:not([open]):not(.words)")];
     for (const it of opened) it.open = true;
   });
   addEventListener("afterprint", () => {

@@ -8,9 +8,10 @@ Chart.rows = (plot, spec) => {
   const bars = Math.max(1, ...rows.map((row) => row.bars.length));
   const longest = Math.max(0, ...rows.map((row) => width(row.label, 13) + (row.invalid ? 18 : 0)));
   const left = narrow ? 4 : Math.min(longest + 12, room * 0.3);
-  const right = 16;
-  const texts = Math.max(0, ...rows.flatMap((row) => row.bars.map((bar) => (bar.text ? width(bar.text, 12) + 10 : 0))));
-  const height = (narrow ? 18 : 0) + (spec.points ? 26 : Math.max(26, bars * 17 + 10));
+  const right = 8;
+  // Figures stand in a column of their own: at the end of a whisker they would seem to be its.
+  const texts = Math.max(0, ...rows.flatMap((row) => row.bars.map((bar) => (bar.text ? width(bar.text, 12) + 14 : 0))));
+  const height = (narrow ? 18 : 0) + (spec.points ? 30 : Math.max(26, bars * 17 + 10));
   const top = 6;
   const bottom = top + rows.length * height;
   const total = bottom + 40;
@@ -32,7 +33,10 @@ Chart.rows = (plot, spec) => {
     if (bar.low === null || bar.low === undefined || (bar.low === bar.high && bar.high !== null)) return;
     const low = x.at(Math.max(bar.low, min));
     const high = bar.high === null ? x.to : x.at(bar.high);
-    group.append(element("path", { class: "whisker", d: `M${low},${y}H${high}M${low},${y - 4}v8` + (bar.high === null ? "" : `M${high},${y - 4}v8`) }));
+    const cap = spec.points ? 2.5 : 4;
+    const d = `M${low},${y}H${high}M${low},${y - cap}v${2 * cap}` + (bar.high === null ? "" : `M${high},${y - cap}v${2 * cap}`);
+    if (!spec.points) group.append(element("path", { class: "halo", d }));
+    group.append(element("path", { class: "whisker", d }));
   };
   const boxes = rows.map((row, place) => {
     const y0 = top + place * height;
@@ -46,12 +50,14 @@ Chart.rows = (plot, spec) => {
     const y1 = y0 + (narrow ? 18 : 0);
     const inner = height - (narrow ? 18 : 0);
     if (spec.points) {
-      const y = y1 + inner / 2;
+      const y = y1 + inner / 2 - 4;
       const known = row.bars.filter((bar) => bar.value !== null);
       if (known.length > 1) {
         const ends = known.map((bar) => x.at(bar.value));
         group.append(element("line", { class: "range", x1: Math.min(...ends), x2: Math.max(...ends), y1: y, y2: y }));
       }
+      // Side by side, so that each can be told from the next.
+      known.forEach((bar, i) => whisker(bar, y + 7 + (i - (known.length - 1) / 2) * 3, group));
       for (const bar of known) {
         const dot = marker(bar.shape, x.at(bar.value), y, 5, { class: "dot" + (bar.blurred ? " blurred" : ""), "data-name": bar.name, "data-value": bar.value });
         group.append(dot);
@@ -67,8 +73,7 @@ Chart.rows = (plot, spec) => {
           if (x.inside(trial)) group.append(element("circle", { class: "trial", cx: x.at(trial), cy: y + thick / 2, r: 2.2 }));
         }
         whisker(bar, y + thick / 2, group);
-        const end = Math.max(x.at(Math.max(bar.value, min)), bar.high === null ? x.to : x.at(Math.max(bar.high, bar.value, ...(bar.trials || []))));
-        group.append(element("text", { class: "figure", x: end + 7, y: y + thick / 2 + 4 }, bar.text || ""));
+        group.append(element("text", { class: "figure", x: room - right, y: y + thick / 2 + 4, "text-anchor": "end" }, bar.text || ""));
       });
     }
     svg.append(group);
