@@ -25,9 +25,9 @@ fn kept(folder: &Path, labels: &[&str]) -> (Store, Results) {
 fn the_log_is_read_by_the_library_that_defines_it() {
     let folder = tempfile::tempdir().unwrap();
     let (store, results) = kept(folder.path(), &["nats", "two words, comma"]);
-    let names = write(store.folder(), &results, store.folder()).unwrap();
+    let made = write(store.folder(), &results, store.folder()).unwrap();
     assert_eq!(
-        names,
+        made.names,
         [
             "report.html",
             "summary.csv",

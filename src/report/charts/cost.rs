@@ -68,7 +68,7 @@ pub(super) fn chart(run: &Run) -> Option<Cost> {
         a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
     });
     let mut notes = vec![
-        "CPU time of one core, medians over trials: the broker, and the client with publisher and consumer"
+        "bars: median over trials, of the broker and of the client (publisher, consumer and mqbench itself); points: trials"
             .to_owned(),
     ];
     notes.extend(say_whiskers(brokers.iter().flat_map(Costs::known)));
@@ -90,7 +90,7 @@ pub(super) fn chart(run: &Run) -> Option<Cost> {
     }));
     Some(Cost {
         head,
-        axis: Axis::linear("CPU time per message", Unit::Nanoseconds),
+        axis: Axis::linear("CPU time of one core", Unit::Nanoseconds),
         brokers,
     })
 }

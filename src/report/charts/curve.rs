@@ -121,6 +121,8 @@ fn shares() -> Vec<f64> {
     // A round share has the value that it is written with, not one that lies a rounding beside it.
     let near = |value: &f64| !SHARES.iter().any(|(_, of)| (value - of).abs() < 1e-9);
     let mut all: Vec<f64> = even.filter(near).collect();
+    // Where half of the messages are, those would lie far apart.
+    all.extend((1..20).map(|step| f64::from(step) / 40.0));
     all.extend(SHARES.map(|(_, of)| of));
     all.sort_by(f64::total_cmp);
     all

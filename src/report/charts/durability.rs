@@ -1,9 +1,12 @@
 //! What more durability costs the same system.
+//!
+//! At a rate that a syncing device can follow, p99 needs a long trial. Where there are too few messages for it,
+//! a lower percentile stands in its place, the same for all.
 
 use serde::Serialize;
 
 use super::axis::{Axis, Unit};
-use super::estimate::{Estimate, PercentileOf, say_whiskers};
+use super::estimate::{Estimate, PercentileOf, State, say_whiskers};
 use super::{Head, Run, bars, meaning, name, percentiles};
 use crate::measure::latency::Kind;
 use crate::plan::{Connection, PlannedBroker};
@@ -13,14 +16,14 @@ use crate::stats::shape::Shape;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 
-/// Two panels: throughput and p99 of each system at each durability.
+/// Two panels: throughput and a percentile of each system at each durability.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Durability {
     /// What stands around it.
     pub head: Head,
     /// Messages per second.
     pub rate: Axis,
-    /// Nanoseconds; `None` where the workload has no latency.
+    /// Nanoseconds of the percentile; `None` where the workload has no latency, or too few samples.
     pub latency: Option<Axis>,
     /// Those that stand in the run at several durabilities, in the order of the plan.
     pub systems: Vec<System>,
@@ -44,38 +47,43 @@ pub struct Step {
     pub durability: &'static str,
     /// Messages per second: received, or sent where nothing is received. `None` where nothing was measured.
     pub rate: Option<Estimate>,
-    /// The p99 of the latency that the workload is about.
-    pub p99: Option<PercentileOf>,
+    /// Of the latency that the workload is about: p99, or the highest that all systems have.
+    pub percentile: Option<PercentileOf>,
 }
 
 /// Of a run; `None` where no system stands in it at two durabilities.
 pub(super) fn chart(run: &Run) -> Option<Durability> {
-    let systems = systems(run);
+    let mut systems = systems(run);
     if systems.is_empty() {
         return None;
     }
+    let shown = shown(run, &systems);
+    if let (Some(kind), Some(shown)) = (run.latency(), shown) {
+        for step in systems.iter_mut().flat_map(|it| &mut it.steps) {
+            let all = percentiles::of(run, step.broker, kind);
+            step.percentile = all.into_iter().find(|it| it.name == shown);
+        }
+    }
     let steps = || systems.iter().flat_map(|system| &system.steps);
     let rates = || steps().filter_map(|step| step.rate.as_ref());
-    let p99s = || steps().filter_map(|step| step.p99.as_ref()?.estimate.as_ref());
+    let percentiles = || steps().filter_map(|step| step.percentile.as_ref());
+    let known = || percentiles().filter_map(|it| it.estimate.as_ref());
     if rates().next().is_none() {
         return None;
     }
     let kind = run.latency();
     let axis = |kind: Kind| {
-        let values = p99s().flat_map(|it| [it.bottom(), it.top()]);
-        Axis::fitting(
-            format!("p99 of the {}", name(kind)),
-            Unit::Nanoseconds,
-            values,
-        )
+        let values = known().flat_map(|it| [it.bottom(), it.top()]);
+        let label = format!("{} of the {}", shown.unwrap_or_default(), name(kind));
+        Axis::fitting(label, Unit::Nanoseconds, values)
     };
     let mut notes = vec![
         "memory: gone with the broker; disk: survives the broker's end; fsync: survives the machine's".to_owned(),
     ];
     notes.extend(kind.map(|kind| format!("{} {}", name(kind), meaning(run, kind))));
-    notes.extend(say_whiskers(rates().chain(p99s())));
-    if steps().any(|step| step.p99.as_ref().is_some_and(|it| it.blurred)) {
-        notes.push("~ instrument-limited: the generator was late itself".to_owned());
+    notes.extend(say_whiskers(rates().chain(known())));
+    if percentiles().any(|it| it.blurred) {
+        notes.push("~, hollow: instrument-limited: the generator was late itself".to_owned());
     }
     notes.extend(run.marked(steps().map(|step| step.broker)));
     let mut head = run.head("durability", "What durability costs", notes);
@@ -85,8 +93,13 @@ pub(super) fn chart(run: &Run) -> Option<Durability> {
                 .rate
                 .as_ref()
                 .map_or(numbers::NONE, |it| it.text.as_str());
-            let p99 = step.p99.as_ref().map(|it| format!(", p99 {}", it.text()));
-            format!("{} {rate}/s{}", step.durability, p99.unwrap_or_default())
+            let percentile = step.percentile.as_ref();
+            let percentile = percentile.map(|it| format!(", {} {}", it.name, it.text()));
+            format!(
+                "{} {rate}/s{}",
+                step.durability,
+                percentile.unwrap_or_default()
+            )
         });
         let said: Vec<String> = said.collect();
         format!("{}: {}", system.title, said.join(", "))
@@ -98,9 +111,25 @@ pub(super) fn chart(run: &Run) -> Option<Durability> {
     Some(Durability {
         head,
         rate: Axis::linear(label, Unit::PerSecond),
-        latency: kind.filter(|_| p99s().next().is_some()).map(axis),
+        latency: kind.filter(|_| known().next().is_some()).map(axis),
         systems,
     })
+}
+
+/// The percentile that is shown: the highest up to p99 that all steps have, else the highest that any has.
+fn shown(run: &Run, systems: &[System]) -> Option<&'static str> {
+    let kind = run.latency()?;
+    let steps = systems.iter().flat_map(|system| &system.steps);
+    let all: Vec<PercentileOf> = steps
+        .flat_map(|step| percentiles::of(run, step.broker, kind))
+        .filter(|it| it.share <= 0.99 && it.state != State::Nothing)
+        .collect();
+    let too_few = |it: &PercentileOf| it.state == State::TooFew;
+    let everywhere = |it: &&PercentileOf| !all.iter().any(|o| o.name == it.name && too_few(o));
+    let highest = |a: &&PercentileOf, b: &&PercentileOf| a.share.total_cmp(&b.share);
+    let found = all.iter().filter(everywhere).max_by(highest);
+    let found = found.or_else(|| all.iter().filter(|it| !too_few(it)).max_by(highest));
+    found.map(|it| it.name)
 }
 
 fn sends(run: &Run) -> bool {
@@ -148,13 +177,11 @@ fn step(run: &Run, broker: usize) -> Step {
             false => attempt.rates.received,
         })
     });
-    let percentiles = run.latency().map(|kind| percentiles::of(run, broker, kind));
-    let p99 = percentiles.and_then(|all| all.into_iter().find(|it| it.name == "p99"));
     Step {
         broker,
         durability: columns::durability(run.results.plan.brokers[broker].offer.durability),
         rate: Estimate::of(&rates, Unit::PerSecond),
-        p99,
+        percentile: None,
     }
 }
 

@@ -9,6 +9,7 @@ pub mod bars;
 pub mod brokers;
 pub mod cost;
 pub mod curve;
+pub mod draw;
 pub mod durability;
 pub mod estimate;
 pub mod over_time;

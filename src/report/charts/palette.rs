@@ -58,18 +58,18 @@ const fn look(
 
 /// All looks. Neighbours differ in colour and in marker.
 pub const LOOKS: [Look; 12] = [
-    look("#767676", "#a0a0a0", Marker::Circle, DOTTED),
-    look("#0072b2", "#4da3e0", Marker::Square, SOLID),
-    look("#d55e00", "#f08a3c", Marker::Triangle, SOLID),
-    look("#009e73", "#2cc79a", Marker::Diamond, SOLID),
-    look("#7b3294", "#c48ae0", Marker::Circle, SOLID),
-    look("#b8860b", "#e8c24a", Marker::Square, DASHED),
-    look("#c2185b", "#f77fae", Marker::Triangle, DASHED),
-    look("#35978f", "#7fe0d6", Marker::Diamond, DASHED),
-    look("#332288", "#8f86e8", Marker::Circle, DASHED),
-    look("#661100", "#c97b63", Marker::Square, DOTTED),
-    look("#6b8e23", "#b4d465", Marker::Triangle, DOTTED),
-    look("#3f3f46", "#e4e4e7", Marker::Diamond, DOTTED),
+    look("#7f84b2", "#9e89b6", Marker::Circle, DOTTED),
+    look("#4761d0", "#5594ff", Marker::Square, SOLID),
+    look("#ff4f14", "#c97e00", Marker::Triangle, SOLID),
+    look("#359e75", "#53d59e", Marker::Diamond, SOLID),
+    look("#83229b", "#934cac", Marker::Circle, SOLID),
+    look("#958b22", "#ffdd4b", Marker::Square, DASHED),
+    look("#b92c71", "#f94a80", Marker::Triangle, DASHED),
+    look("#0c99fd", "#23efff", Marker::Diamond, DASHED),
+    look("#000682", "#4957f7", Marker::Circle, DASHED),
+    look("#6e0602", "#b83c43", Marker::Square, DOTTED),
+    look("#556309", "#c1b910", Marker::Triangle, DOTTED),
+    look("#350f34", "#ebffd7", Marker::Diamond, DOTTED),
 ];
 
 /// The place in [`LOOKS`] of each broker of a plan, in its order.
@@ -118,6 +118,99 @@ pub fn assign(plan: &Plan) -> Vec<usize> {
 mod tests {
     use super::*;
     use crate::results::sample;
+
+    /// Red, green and blue as light, from 0 to 1.
+    fn light_of(hex: &str) -> [f64; 3] {
+        [1, 3, 5].map(|i| {
+            let part = f64::from(u8::from_str_radix(&hex[i..i + 2], 16).unwrap()) / 255.0;
+            match part <= 0.04045 {
+                true => part / 12.92,
+                false => ((part + 0.055) / 1.055).powf(2.4),
+            }
+        })
+    }
+
+    fn through(matrix: [[f64; 3]; 3], light: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| {
+            row.iter()
+                .zip(light)
+                .map(|(a, b)| a * b)
+                .sum::<f64>()
+                .clamp(0.0, 1.0)
+        })
+    }
+
+    /// Coordinates in which equal distances look equally different (Oklab, Ottosson 2020).
+    fn seen(light: [f64; 3]) -> [f64; 3] {
+        let cones = through(
+            [
+                [0.4122214708, 0.5363325363, 0.0514459929],
+                [0.2119034982, 0.6806995451, 0.1073969566],
+                [0.0883024619, 0.2817188376, 0.6299787005],
+            ],
+            light,
+        );
+        let [l, m, s] = cones.map(f64::cbrt);
+        [
+            0.2104542553 * l + 0.7936177850 * m - 0.0040720468 * s,
+            1.9779984951 * l - 2.4285922050 * m + 0.4505937099 * s,
+            0.0259040371 * l + 0.7827717662 * m - 0.8086757660 * s,
+        ]
+    }
+
+    /// What whole blindness to red, green and blue leaves of light (Machado and others, 2009), and normal sight.
+    const SIGHTS: [[[f64; 3]; 3]; 4] = [
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    ];
+
+    #[test]
+    fn any_two_colours_stay_apart_for_every_sight() {
+        // Three times what is just noticed.
+        const APART: f64 = 0.055;
+        let grounds: [fn(&Look) -> &'static str; 2] = [|look| look.light, |look| look.dark];
+        for ground in grounds {
+            for sight in SIGHTS {
+                let all = LOOKS.map(|look| seen(through(sight, light_of(ground(&look)))));
+                for (i, a) in all.iter().enumerate() {
+                    for (j, b) in all.iter().enumerate().skip(i + 1) {
+                        let squares = a.iter().zip(b).map(|(a, b)| (a - b).powi(2));
+                        let distance = squares.sum::<f64>().sqrt();
+                        assert!(distance > APART, "{i} and {j}: {distance}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_colour_stands_out_from_its_ground() {
+        let contrast = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|hex| {
+                let [red, green, blue] = light_of(hex);
+                0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+            });
+            (a / b).max(b / a)
+        };
+        for look in LOOKS {
+            assert!(contrast(look.light, "#ffffff") >= 3.0, "{}", look.light);
+            assert!(contrast(look.dark, "#15171c") >= 3.0, "{}", look.dark);
+        }
+    }
 
     #[test]
     fn a_system_looks_the_same_in_any_company() {

@@ -94,7 +94,7 @@ pub(super) fn chart(run: &Run) -> Option<Percentiles> {
     notes.push("points: median over trials of each trial's percentile".to_owned());
     notes.extend(say_whiskers(known().map(|(_, it)| it)));
     if known().any(|(it, _)| it.blurred) {
-        notes.push("~ instrument-limited: the generator was late itself".to_owned());
+        notes.push("~, hollow: instrument-limited: the generator was late itself".to_owned());
     }
     let any = |state| {
         brokers

@@ -296,7 +296,14 @@ fn durability_has_its_price_where_a_system_stands_at_several() {
     for step in &system.steps {
         let rate = step.rate.as_ref().unwrap().median;
         same(rate, summed(&results, step.broker, "received_per_s"));
-        let p99 = step.p99.as_ref().unwrap().estimate.as_ref().unwrap().median;
+        let p99 = step
+            .percentile
+            .as_ref()
+            .unwrap()
+            .estimate
+            .as_ref()
+            .unwrap()
+            .median;
         let micros = summed(&results, step.broker, "end_to_end_p99_us").unwrap();
         assert!((p99 - micros * 1e3).abs() <= 0.5);
     }

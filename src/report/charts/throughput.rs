@@ -61,18 +61,14 @@ pub(super) fn chart(run: &Run) -> Option<Throughput> {
         true => "messages sent per second",
         false => "messages received per second",
     };
-    let title = match publish_only {
-        true => "Throughput: messages sent per second",
-        false => "Throughput: messages received per second",
-    };
     let mut notes = vec!["bars: median over trials; points: trials".to_owned()];
     notes.extend(say_whiskers(all.iter().map(|bar| &bar.estimate)));
     notes.extend(target.map(|rate| {
         let rate = numbers::rate(rate);
-        format!("dashed line: the offered load, {rate}/s; whoever keeps up reaches it, and none can go beyond")
+        format!("dashed line: the offered load, {rate}/s")
     }));
     notes.extend(run.marked(0..run.brokers.len()));
-    let mut head = run.head("throughput", title, notes);
+    let mut head = run.head("throughput", "Throughput", notes);
     head.describe(all.iter().map(|bar| {
         let who = run.brokers[bar.broker].spoken();
         format!("{who} {}/s", bar.estimate.text)

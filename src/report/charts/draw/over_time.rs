@@ -1,0 +1,191 @@
+//! A latency over time: a panel for each broker, its trials side by side.
+
+use super::super::Broker;
+use super::super::over_time::{OverTime, Panel, Point, Trial};
+use super::font::Weight;
+use super::frame::{self, MARGIN, SIZE};
+use super::scale::{Scale, TICK_SIZE};
+use super::scene::{Anchor, FRAME, GRID, Ink, MUTED, Scene, TEXT, WIDTH};
+
+/// Room for the numbers at the left.
+const NUMBERS: f64 = 52.0;
+/// Between panels.
+const GAP: f64 = 22.0;
+/// Between trials.
+const BETWEEN: f64 = 3.0;
+
+/// Draws it.
+pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
+    let (mut scene, y) = frame::begin(&chart.head);
+    let names = frame::names(brokers);
+    let y = legend(&mut scene, y + 18.0);
+    let (columns, height) = match chart.panels.len() {
+        0..=1 => (1, 260.0),
+        2..=4 => (2, 170.0),
+        _ => (3, 120.0),
+    };
+    let left = MARGIN + NUMBERS;
+    let width = (WIDTH - MARGIN - left + GAP) / columns as f64 - GAP;
+    let mut bottom = y;
+    for (row, panels) in chart.panels.chunks(columns).enumerate() {
+        let top = y + 30.0 + row as f64 * (height + 58.0);
+        bottom = top + height;
+        let values = chart
+            .panels
+            .iter()
+            .flat_map(|it| &it.trials)
+            .flat_map(|it| &it.points);
+        let values = values.flat_map(|it| [it.p50, it.p99]).flatten();
+        let scale = Scale::of(&chart.y, values.map(|it| it as f64), (bottom, top));
+        for (column, panel) in panels.iter().enumerate() {
+            let left = left + column as f64 * (width + GAP);
+            for (value, name) in &scale.ticks {
+                let y = scale.at(*value);
+                scene.line(vec![(left, y), (left + width, y)], GRID, 1.0);
+                if column == 0 {
+                    scene.write((left - 8.0, y + 4.0), name, TICK_SIZE, MUTED, Anchor::End);
+                }
+            }
+            let broker = &brokers[panel.broker];
+            let title = Weight::Regular.fit(&names[panel.broker], SIZE, width - 18.0);
+            let mark = (left + 5.0, top - 13.0);
+            let ink = frame::ink(&broker.look);
+            frame::mark(
+                &mut scene,
+                broker.look.marker,
+                mark,
+                4.6,
+                &ink,
+                !broker.is_ok(),
+            );
+            scene.write((left + 16.0, top - 9.0), &title, SIZE, TEXT, Anchor::Start);
+            trials(&mut scene, panel, &scale, ink, [left, top, width, height]);
+        }
+    }
+    let middle = left + (WIDTH - MARGIN - left) / 2.0;
+    let below = "trials one after another, by their number; each is its measured part";
+    scene.write(
+        (middle, bottom + 34.0),
+        below,
+        TICK_SIZE,
+        MUTED,
+        Anchor::Middle,
+    );
+    frame::end(scene, &chart.head, bottom + 42.0)
+}
+
+/// What lines and grounds mean; returns where it ends.
+fn legend(scene: &mut Scene, y: f64) -> f64 {
+    let mut x = MARGIN;
+    let middle = y - 4.0;
+    let sample = |scene: &mut Scene, x: f64, what: usize| match what {
+        0 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT, 2.0),
+        1 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT.tint(0.45), 1.4),
+        2 => scene.rect([x, middle - 6.0, 22.0, 12.0], DISTURBED),
+        _ => {
+            scene.hatch([x, middle - 6.0, 22.0, 12.0], FRAME);
+            scene.outline([x, middle - 6.0, 22.0, 12.0], FRAME, 1.0);
+        }
+    };
+    let meanings = [
+        "p50 of a second",
+        "p99 of a second",
+        "others took CPU time",
+        "trial not ok",
+    ];
+    for (what, meaning) in meanings.into_iter().enumerate() {
+        sample(scene, x, what);
+        scene.write((x + 28.0, y), meaning, TICK_SIZE, MUTED, Anchor::Start);
+        x += 28.0 + Weight::Regular.width(meaning, TICK_SIZE) + 26.0;
+    }
+    y
+}
+
+/// The ground of a second in which others took CPU time.
+const DISTURBED: Ink = Ink([232, 233, 236]);
+
+fn trials(
+    scene: &mut Scene,
+    panel: &Panel,
+    scale: &Scale,
+    ink: Ink,
+    [left, top, width, height]: [f64; 4],
+) {
+    let length = |trial: &Trial| {
+        trial
+            .points
+            .iter()
+            .map(|it| it.at)
+            .fold(trial.seconds, f64::max)
+    };
+    let all: f64 = panel.trials.iter().map(length).sum();
+    let between = BETWEEN * (panel.trials.len() as f64 - 1.0);
+    let pixels = (width - between) / all.max(1e-9);
+    let mut from = left;
+    let mut free = f64::NEG_INFINITY;
+    for trial in &panel.trials {
+        let wide = length(trial) * pixels;
+        let ground = [from, top, wide, height];
+        for [begin, end] in disturbed(trial) {
+            let span = (end - begin) * pixels;
+            scene.rect([from + begin * pixels, top, span, height], DISTURBED);
+        }
+        if trial.verdict.is_some() {
+            scene.hatch(ground, FRAME.tint(0.6));
+        }
+        scene.outline(ground, GRID, 1.0);
+        lines(scene, trial, scale, (from, pixels), ink);
+        let number = trial.trial.to_string();
+        let half = Weight::Regular.width(&number, TICK_SIZE) / 2.0;
+        let middle = from + wide / 2.0;
+        if middle - half > free {
+            scene.write(
+                (middle, top + height + 15.0),
+                &number,
+                TICK_SIZE,
+                MUTED,
+                Anchor::Middle,
+            );
+            free = middle + half + 4.0;
+        }
+        from += wide + BETWEEN;
+    }
+}
+
+/// From when to when a trial was disturbed.
+fn disturbed(trial: &Trial) -> Vec<[f64; 2]> {
+    let mut spans: Vec<[f64; 2]> = Vec::new();
+    let mut begin = 0.0;
+    for point in &trial.points {
+        match spans.last_mut() {
+            _ if !point.disturbed => {}
+            Some(span) if span[1] == begin => span[1] = point.at,
+            _ => spans.push([begin, point.at]),
+        }
+        begin = point.at;
+    }
+    spans
+}
+
+/// p99 and, above it, p50; a second in which nothing arrived interrupts them.
+fn lines(scene: &mut Scene, trial: &Trial, scale: &Scale, (from, pixels): (f64, f64), ink: Ink) {
+    let kinds: [(fn(&Point) -> Option<u64>, Ink, f64); 2] =
+        [(|it| it.p99, ink.tint(0.45), 1.4), (|it| it.p50, ink, 2.0)];
+    for (of, ink, width) in kinds {
+        for run in trial.points.split(|it| of(it).is_none()) {
+            // In the middle of its second.
+            let across = |it: &Point| from + (it.at - 0.5).max(0.0) * pixels;
+            let points: Vec<(f64, f64)> = run
+                .iter()
+                .filter_map(|it| Some((across(it), scale.at(of(it)? as f64))))
+                .collect();
+            match points.as_slice() {
+                [only] => {
+                    let dash = vec![(only.0 - 2.0, only.1), (only.0 + 2.0, only.1)];
+                    scene.line(dash, ink, width);
+                }
+                _ => scene.line(points, ink, width),
+            }
+        }
+    }
+}
