@@ -4,6 +4,9 @@ use maud::{Markup, html};
 
 use crate::terminal::table::Align;
 
+/// A table of more columns is printed in smaller letters, to fit the paper.
+const WIDE: usize = 12;
+
 /// A column.
 #[derive(Clone, Debug)]
 pub(super) struct Column {
@@ -102,7 +105,7 @@ impl Sheet {
         let across = self.columns.len().saturating_sub(1).max(1);
         html! {
             div.scroll role="region" aria-label=(self.caption) tabindex="0" {
-                table.sheet {
+                table.sheet.wide[self.columns.len() > WIDE] {
                     caption { (self.caption) }
                     thead {
                         tr {

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::measure::record::Audit;
-use crate::measure::resources::Cause;
+use crate::measure::resources::{Cause, Disturbance};
 use crate::report::rows::Row;
 use crate::report::table::Comparison;
 use crate::report::versus::value;
@@ -46,11 +46,7 @@ fn sheet(results: &Results) -> Sheet {
         Column::words("verdict"),
     ];
     columns.extend(figures.iter().map(|it| Column::numbers(&it.short())));
-    columns.extend([
-        Column::numbers("lost"),
-        Column::numbers("others' CPU"),
-        Column::words("what happened"),
-    ]);
+    columns.extend([Column::numbers("lost"), Column::numbers("others' CPU")]);
     Sheet {
         caption: "Every attempt at every trial".to_owned(),
         columns,
@@ -111,12 +107,23 @@ fn line(results: &Results, attempt: &Attempt, figures: &[Figure]) -> Line {
             .by(Some(lost as f64))
             .class(if lost > 0 { "warn" } else { "" }),
     );
-    let taken = attempt.disturbed.map(|it| it.share);
-    cells.push(Cell::text(taken.map_or(numbers::NONE.to_owned(), percent)).by(taken));
-    cells.push(Cell::of(happened(attempt)).class("prose"));
+    cells.push(match attempt.disturbed {
+        None => Cell::text(numbers::NONE),
+        Some(Disturbance { cause, share }) => {
+            let who = match cause {
+                Cause::Steal => "hypervisor",
+                Cause::Foreign => "other processes",
+            };
+            Cell::text(format!("{who} {}", percent(share)))
+                .by(Some(share))
+                .class("warn")
+        }
+    });
+    let happened = happened(attempt);
+    let notes = (!happened.is_empty()).then(|| html! { (happened) });
     Line {
         cells,
-        notes: Vec::new(),
+        notes: notes.into_iter().collect(),
         class: match (attempt.stands, ok) {
             (false, _) => "repeated",
             (true, false) => "invalid",
@@ -125,21 +132,11 @@ fn line(results: &Results, attempt: &Attempt, figures: &[Figure]) -> Line {
     }
 }
 
-/// Why it is not *ok*, what disturbed it, which messages failed, what was noted.
-fn happened(attempt: &Attempt) -> Markup {
+/// Why it is not *ok*, which messages failed, what was noted.
+fn happened(attempt: &Attempt) -> String {
     let mut said = Vec::new();
     if !attempt.verdict.reason.is_empty() {
         said.push(printable(&attempt.verdict.reason));
-    }
-    if let Some(disturbed) = attempt.disturbed {
-        let who = match disturbed.cause {
-            Cause::Steal => "the hypervisor",
-            Cause::Foreign => "other processes",
-        };
-        said.push(format!(
-            "{who} took {} of the CPU",
-            percent(disturbed.share)
-        ));
     }
     if attempt.drain_cut {
         said.push("messages still came in when the drain ended".to_owned());
@@ -148,7 +145,7 @@ fn happened(attempt: &Attempt) -> Markup {
         said.push(format!("{} ({})", printable(reason), count(*times)));
     }
     said.extend(attempt.notes.iter().map(|note| printable(note)));
-    html! { (said.join("; ")) }
+    said.join("; ")
 }
 
 /// Every message accounted for.

@@ -118,7 +118,7 @@
         const lines = series.map((it) => ({ it, p: it.points.find((p) => p[0] === at) }));
         lines.sort((a, b) => (a.p ? a.p[1] : Infinity) - (b.p ? b.p[1] : Infinity));
         return {
-          title: "within, for " + Number((share * 100).toPrecision(7)) + " % of messages",
+          title: Number((share * 100).toFixed(Math.max(1, Math.ceil(left(share)) - 1))) + " % of messages took at most",
           lines: lines.map(({ it, p }) => ({ broker: it.broker, name: it.name, value: p ? show[chart.y.unit](p[1]) : it.lost ? "lost" : "too few samples", dim: !p })),
         };
       },

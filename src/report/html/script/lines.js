@@ -103,7 +103,10 @@ Chart.lines = (plot, spec, zoom) => {
   };
   let start = null;
   hit.addEventListener("pointerdown", (event) => {
-    if (event.pointerType === "touch") return;
+    if (event.pointerType === "touch") {
+      go(nearest(x.value(placed(event))), false);
+      return;
+    }
     start = placed(event);
     hit.setPointerCapture(event.pointerId);
   });

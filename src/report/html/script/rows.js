@@ -11,7 +11,7 @@ Chart.rows = (plot, spec) => {
   const right = 8;
   // Figures stand in a column of their own: at the end of a whisker they would seem to be its.
   const texts = Math.max(0, ...rows.flatMap((row) => row.bars.map((bar) => (bar.text ? width(bar.text, 12) + 14 : 0))));
-  const height = (narrow ? 18 : 0) + (spec.points ? 30 : Math.max(26, bars * 17 + 10));
+  const height = (narrow ? 18 : 0) + (spec.points ? 34 : Math.max(26, bars * 17 + 10));
   const top = 6;
   const bottom = top + rows.length * height;
   const total = bottom + 40;
@@ -36,28 +36,28 @@ Chart.rows = (plot, spec) => {
     const cap = spec.points ? 2.5 : 4;
     const d = `M${low},${y}H${high}M${low},${y - cap}v${2 * cap}` + (bar.high === null ? "" : `M${high},${y - cap}v${2 * cap}`);
     if (!spec.points) group.append(element("path", { class: "halo", d }));
-    group.append(element("path", { class: "whisker", d }));
+    group.append(element("path", { class: spec.points ? "whisker fine" : "whisker", d }));
   };
   const boxes = rows.map((row, place) => {
     const y0 = top + place * height;
     const group = element("g", { class: "row b" + row.broker + (row.invalid ? " invalid" : "") });
     const hit = element("rect", { class: "hit", x: 0, y: y0, width: room, height });
     const name = (row.invalid ? "⚠ " : "") + row.label;
-    const label = element("text", { class: "name", x: narrow ? left : left - 10, y: narrow ? y0 + 14 : y0 + height / 2 + 4.5, "text-anchor": narrow ? "start" : "end" });
+    const label = element("text", { class: "name", x: narrow ? left : left - 10, y: narrow ? y0 + 14 : y0 + (spec.points ? 14.5 : height / 2 + 4.5), "text-anchor": narrow ? "start" : "end" });
     label.append(fitted(name, narrow ? room - 10 : left - 12, 13));
     label.append(element("title", {}, name));
     group.append(hit, label);
     const y1 = y0 + (narrow ? 18 : 0);
     const inner = height - (narrow ? 18 : 0);
     if (spec.points) {
-      const y = y1 + inner / 2 - 4;
+      const y = y1 + 10;
       const known = row.bars.filter((bar) => bar.value !== null);
       if (known.length > 1) {
         const ends = known.map((bar) => x.at(bar.value));
         group.append(element("line", { class: "range", x1: Math.min(...ends), x2: Math.max(...ends), y1: y, y2: y }));
       }
       // Side by side, so that each can be told from the next.
-      known.forEach((bar, i) => whisker(bar, y + 7 + (i - (known.length - 1) / 2) * 3, group));
+      known.forEach((bar, i) => whisker(bar, y + 8 + i * 3.5, group));
       for (const bar of known) {
         const dot = marker(bar.shape, x.at(bar.value), y, 5, { class: "dot" + (bar.blurred ? " blurred" : ""), "data-name": bar.name, "data-value": bar.value });
         group.append(dot);
@@ -99,7 +99,10 @@ Chart.rows = (plot, spec) => {
     tip.hide();
   };
   boxes.forEach((box, place) => {
-    box.group.addEventListener("pointermove", (event) => point(place, event.clientX - plot.getBoundingClientRect().left, false));
+    // A finger does not move before it is lifted.
+    for (const kind of ["pointermove", "click"]) {
+      box.group.addEventListener(kind, (event) => point(place, event.clientX - plot.getBoundingClientRect().left, false));
+    }
   });
   svg.addEventListener("pointerleave", leave);
   return { stops: rows.length, go: (place) => point(place, left + 20, true), leave, show };
