@@ -172,4 +172,4 @@ fn sentence(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -9,19 +9,27 @@ use crate::scenario::workload;
 
 /// The charts of a run that was kept and read again. `change` gets the record, the broker and which of its
 /// trials it is, from 1.
-fn charts(
+pub(super) fn charts(
     plan: Plan,
     medians: &[f64],
     change: impl Fn(&mut Record, usize, u32),
 ) -> (Results, Charts) {
+    charts_of(plan, |broker, trial| {
+        let drift = 1.0 + 0.02 * f64::from((trial * 2 + broker as u32) % 5);
+        let mut record = sample::record(medians[broker] * drift);
+        record.rates.received += f64::from(trial) - drift;
+        change(&mut record, broker, trial);
+        record
+    })
+}
+
+/// The charts of a run of which each trial saw what `see` says of a broker and which of its trials it is.
+pub(super) fn charts_of(plan: Plan, see: impl Fn(usize, u32) -> Record) -> (Results, Charts) {
     let folder = tempfile::tempdir().unwrap();
     let mut results = sample::begun(plan);
     let store = Store::create(folder.path(), &results.manifest).unwrap();
     for trial in results.plan.trials.clone() {
-        let drift = 1.0 + 0.02 * f64::from((trial.block * 2 + trial.broker as u32) % 5);
-        let mut record = sample::record(medians[trial.broker] * drift);
-        record.rates.received += f64::from(trial.block) - drift;
-        change(&mut record, trial.broker, trial.block);
+        let record = see(trial.broker, trial.block);
         store.keep_trial(trial.number, 1, &record).unwrap();
         let attempt = crate::results::Attempt::of(&record, &results.plan, &trial, 1);
         results.add(attempt);

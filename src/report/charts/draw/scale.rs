@@ -47,26 +47,31 @@ impl Scale {
         self.from + (self.to - self.from) * share.clamp(0.0, 1.0)
     }
 
-    /// Names the ticks; across, those that would touch the one before are left without a name.
+    /// Names the ticks, powers of ten first; across, those that would touch another are left without a name.
     fn name(&mut self, unit: Unit, is_across: bool) {
-        let mut right = f64::NEG_INFINITY;
-        let mut named = Vec::new();
-        for (value, _) in &self.ticks {
-            let text = match *value == 0.0 {
+        let mut order: Vec<usize> = (0..self.ticks.len()).collect();
+        order.sort_by_key(|place| self.log && !is_power(self.ticks[*place].0));
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        for place in order {
+            let value = self.ticks[place].0;
+            let text = match value == 0.0 {
                 true => "0".to_owned(),
                 // Steps are round: a decimal of zero says nothing.
-                false => unit.show(*value).replace(".0 ", " "),
+                false => unit.show(value).replace(".0 ", " "),
             };
-            let half = Weight::Regular.width(&text, TICK_SIZE) / 2.0;
-            let at = self.at(*value);
-            let fits = !is_across || at - half > right + 6.0;
-            if fits {
-                right = at + half;
+            let half = Weight::Regular.width(&text, TICK_SIZE) / 2.0 + 3.0;
+            let span = (self.at(value) - half, self.at(value) + half);
+            let fits = taken.iter().all(|it| span.1 < it.0 || span.0 > it.1);
+            if fits || !is_across {
+                taken.push(span);
+                self.ticks[place].1 = text;
             }
-            named.push((*value, if fits { text } else { String::new() }));
         }
-        self.ticks = named;
     }
+}
+
+fn is_power(value: f64) -> bool {
+    (value.log10() - value.log10().round()).abs() < 1e-6
 }
 
 fn blank(values: Vec<f64>) -> Vec<(f64, String)> {
@@ -111,12 +116,11 @@ fn log(low: f64, high: f64, length: f64) -> Scale {
         .unwrap_or(all.len() - 1);
     let last = last.max(first + 1).min(all.len() - 1);
     let decades = (all[last] / all[first]).log10();
-    let is_power = |it: &f64| (it.log10() - it.log10().round()).abs() < 1e-6;
     let room = length / decades > 105.0;
     let shown = all[first..=last]
         .iter()
         .copied()
-        .filter(|it| room || is_power(it));
+        .filter(|it| room || is_power(*it));
     Scale {
         low: all[first],
         high: all[last],
