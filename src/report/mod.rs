@@ -18,6 +18,7 @@ pub mod rows;
 pub mod series;
 pub mod table;
 pub mod text;
+pub mod verdicts;
 pub mod versus;
 pub mod warnings;
 

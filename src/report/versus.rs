@@ -6,13 +6,13 @@ use super::columns;
 use super::headline::headline;
 use super::markdown::{escape, grid};
 use super::text::{Page, View};
+use super::verdicts::{interval, overall_name, percent, ratio, trials, value, verdict_name};
 use super::{Format, csv};
 use crate::plan::PlannedBroker;
 use crate::results::{Results, Stored};
 use crate::stats::change::Change;
-use crate::stats::compare::{Compared, Overall, Pair, Verdict};
+use crate::stats::compare::{Overall, Pair, Verdict};
 use crate::stats::differences::{About, Difference, differences};
-use crate::stats::figure::Figure;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 use crate::terminal::style;
@@ -467,83 +467,6 @@ fn gives(broker: &PlannedBroker) -> String {
         columns::durability(offer.durability),
     );
     format!("{delivery}, {durability}")
-}
-
-/// As files name it.
-pub fn change_name(change: Change) -> &'static str {
-    match change {
-        Change::Regressed => "regressed",
-        Change::Improved => "improved",
-        Change::Unchanged => "unchanged",
-        Change::Inconclusive => "inconclusive",
-    }
-}
-
-/// As files name it.
-pub fn overall_name(pair: &Pair) -> &'static str {
-    match pair.overall() {
-        Overall::Invalid => "invalid",
-        Overall::Judged(change) => change_name(change),
-    }
-}
-
-/// As files name it.
-pub fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::NotMeasured => "not-measured",
-        Verdict::Invalid => "invalid",
-        Verdict::Blurred => "instrument-limited",
-        Verdict::Judged(change) => change_name(change),
-    }
-}
-
-/// A figure as a person reads it.
-pub fn value(figure: Figure, value: Option<f64>) -> String {
-    let Some(value) = value else {
-        return numbers::NONE.to_owned();
-    };
-    match figure {
-        _ if value.is_infinite() => "lost".to_owned(),
-        Figure::Sent | Figure::Received => numbers::rate(value),
-        Figure::Latency(..) => numbers::time(value),
-        Figure::BrokerCpu | Figure::ClientCpu => numbers::time(value * 1e3),
-    }
-}
-
-/// `1.04`, `12`.
-pub fn ratio(ratio: Option<f64>) -> String {
-    match ratio {
-        None => numbers::NONE.to_owned(),
-        Some(infinite) if infinite.is_infinite() => "∞".to_owned(),
-        Some(large) if large >= 9.995 => format!("{large:.0} ×"),
-        Some(ratio) => format!("{ratio:.2} ×"),
-    }
-}
-
-/// `0.97 to 1.04`.
-pub fn interval(it: &Compared) -> String {
-    let bare = |end: f64| ratio(Some(end)).trim_end_matches(" ×").to_owned();
-    match it.decision.interval {
-        Some((low, high)) => format!("{} to {}", bare(low), bare(high)),
-        None => numbers::NONE.to_owned(),
-    }
-}
-
-/// How many trials of both sides, or of each.
-pub(super) fn trials(it: &Compared) -> String {
-    match it.trials {
-        (one, other) if one == other => one.to_string(),
-        (one, other) => format!("{one}, {other}"),
-    }
-}
-
-/// `5 %`.
-pub fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    match percent < 9.95 && percent.fract() > 0.05 {
-        true => format!("{percent:.1} %"),
-        false => format!("{percent:.0} %"),
-    }
 }
 
 /// Whether differences of a kind are among them.

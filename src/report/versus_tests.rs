@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use super::versus::{Versus, verdict_name};
+use super::verdicts::verdict_name;
+use super::versus::Versus;
 use super::{Format, View, junit};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::record::{Record, Slope};

@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::report::versus::{Versus, interval, percent, ratio, trials, value, verdict_name};
+use crate::report::verdicts::{interval, percent, ratio, trials, value, verdict_name};
+use crate::report::versus::Versus;
 use crate::results::Results;
 use crate::stats::change::Change;
 use crate::stats::compare::{Compared, Options, Pair, Verdict, best, brokers};

@@ -6,7 +6,7 @@ use crate::measure::record::Audit;
 use crate::measure::resources::{Cause, Disturbance};
 use crate::report::rows::Row;
 use crate::report::table::Comparison;
-use crate::report::versus::value;
+use crate::report::verdicts::value;
 use crate::results::{Attempt, Results};
 use crate::scenario::workload::Load;
 use crate::stats::figure::Figure;
