@@ -21,14 +21,14 @@
 
   // The median, what lies around it, and of how many trials.
   function said(estimate, unit, blurred) {
-    if (!estimate) return "–";
+    if (estimate === null) return "–";
     const n = estimate.trials.length;
     const ends = [show[unit](estimate.low), estimate.high === null ? "lost" : show[unit](estimate.high)];
     const around = { interval: ", 95 % " + ends.join(" to "), range: ", trials " + ends.join(" to "), none: "" }[estimate.whisker];
     return estimate.text + (blurred ? " ~" : "") + around + ", n = " + n;
   }
   function bar(name, estimate, unit, kind) {
-    if (!estimate) return { name, value: null, said: "–" };
+    if (estimate === null) return { name, value: null, said: "–" };
     return { name, kind, value: estimate.median, low: estimate.low, high: estimate.high, trials: estimate.trials, text: estimate.text, said: said(estimate, unit) };
   }
   const SHAPES = ["circle", "square", "diamond", "triangle"];
@@ -79,7 +79,7 @@
       rows: (chart) => ({
         unit: chart.latency.unit, label: chart.latency.label,
         rows: chart.systems.flatMap((system) => system.steps.filter(on).map((it) => row(it.broker, [
-          bar("p99", it.p99 && it.p99.estimate, chart.latency.unit),
+          it.percentile === null ? bar("–", null) : bar(it.percentile.name, it.percentile.estimate, chart.latency.unit),
         ], system.title + ", " + it.durability))),
       }),
       log: (chart) => chart.latency.log,
