@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::axis::{Axis, Unit, share};
-use super::{Head, Run, meaning, name, sentence};
+use super::{Head, Run, meaning, name};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::percentile::{BEYOND, Percentile, SHARES, percentile};
 use crate::report::hlog::Merged;
@@ -77,13 +77,13 @@ pub(super) fn chart(run: &Run, histograms: &Merged) -> Option<Curve> {
     }
     let mut notes = vec![format!("{} {}", name(kind), meaning(run, kind))];
     notes.push(format!(
-        "all samples of the valid trials together; a line ends where fewer than {BEYOND} samples lie beyond"
+        "all samples of a broker's valid trials together (of all its trials, where none is valid); a line ends where fewer than {BEYOND} samples lie beyond"
     ));
     if lines.iter().any(|line| line.end == End::Lost) {
         notes.push("× what is beyond never arrived".to_owned());
     }
     notes.extend(run.marked(0..run.brokers.len()));
-    let title = format!("{}: how many messages took how long", sentence(name(kind)));
+    let title = format!("Distribution of the {}", name(kind));
     let mut head = run.head("latency-distribution", title, notes);
     head.describe(lines.iter().map(|line| {
         let who = run.brokers[line.broker].spoken();

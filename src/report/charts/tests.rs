@@ -222,6 +222,33 @@ fn what_was_not_measured_has_no_chart() {
 }
 
 #[test]
+fn an_interrupted_run_has_charts_of_what_it_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut results = sample::begun(sample::plan(&["nats", "kafka"], 2));
+    let store = Store::create(folder.path(), &results.manifest).unwrap();
+    let trial = results.plan.trials[0];
+    for (trial, interrupted) in [(trial, false), (results.plan.trials[1], true)] {
+        let mut record = sample::record(1e5);
+        record.interrupted = interrupted;
+        store.keep_trial(trial.number, 1, &record).unwrap();
+        let attempt = crate::results::Attempt::of(&record, &results.plan, &trial, 1);
+        results.add(attempt);
+    }
+    results.manifest.end(true);
+    let details = Details::read(store.folder(), &results).unwrap();
+    let charts = Charts::of(&results, &details);
+    let bars = charts.throughput.unwrap();
+    assert_eq!(bars.bars.len(), 1);
+    same(
+        bars.bars[0].estimate.median,
+        summed(&results, 0, "received_per_s"),
+    );
+    let said = "⚠ kafka: interrupted before its first trial ended";
+    assert_eq!(bars.head.notes.last().unwrap(), said);
+    assert_eq!(charts.curve.unwrap().lines.len(), 1);
+}
+
+#[test]
 fn seconds_are_those_of_the_measured_part_with_what_disturbed_them() {
     let (_, charts) = charts(sample::plan(&["nats"], 2), &[1e5], |record, _, trial| {
         let second = record.series[1].clone();

@@ -174,7 +174,7 @@ fn label(
             !broker.is_ok(),
         );
         let room = WIDTH - MARGIN - right - 34.0;
-        let name = Weight::Regular.fit(&names[line.broker], SIZE, room);
+        let name = Weight::Regular.fit_name(&names[line.broker], SIZE, room);
         let ink = if broker.is_ok() { TEXT } else { MUTED };
         scene.write(
             (right + 34.0, y + 0.36 * SIZE),

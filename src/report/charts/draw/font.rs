@@ -46,42 +46,77 @@ impl Weight {
 
     /// The width of a text in pixels, `size` being that of the font.
     pub fn width(self, text: &str, size: f64) -> f64 {
-        let units = self.font().units_per_em().unwrap_or(1000.0);
-        let letter = |c: char| match self.has(c) {
-            true => f64::from(self.font().h_advance_unscaled(self.font().glyph_id(c)) / units),
-            false => UNKNOWN_WIDTH,
+        text.chars().map(|c| self.letter(c, size)).sum()
+    }
+
+    fn letter(self, c: char, size: f64) -> f64 {
+        let font = self.font();
+        let id = font.glyph_id(c);
+        let parts = match id.0 {
+            0 => UNKNOWN_WIDTH,
+            _ => f64::from(font.h_advance_unscaled(id) / font.units_per_em().unwrap_or(1000.0)),
         };
-        text.chars().map(letter).sum::<f64>() * size * SLACK
+        parts * size * SLACK
     }
 
     /// The text, its end replaced by an ellipsis where it is wider than `room`.
     pub fn fit(self, text: &str, size: f64, room: f64) -> String {
-        if self.width(text, size) <= room {
-            return text.to_owned();
-        }
-        let mut kept: Vec<char> = text.chars().collect();
-        while !kept.is_empty() {
-            kept.pop();
-            let start: String = kept.iter().collect();
-            let short = format!("{}…", start.trim_end());
-            if self.width(&short, size) <= room {
-                return short;
+        const MORE: char = '…';
+        let mut used = self.letter(MORE, size);
+        // What fits with an ellipsis behind it, unless there is nothing more.
+        let mut kept = 0;
+        let mut whole = 0.0;
+        for (at, c) in text.char_indices() {
+            let letter = self.letter(c, size);
+            used += letter;
+            whole += letter;
+            if used <= room {
+                kept = at + c.len_utf8();
+            }
+            if whole > room {
+                return format!("{}{MORE}", text[..kept].trim_end());
             }
         }
-        "…".to_owned()
+        text.to_owned()
+    }
+
+    /// The name, its middle replaced by an ellipsis where it is wider than `room`: long names tend to differ at their
+    /// ends.
+    pub fn fit_name(self, name: &str, size: f64, room: f64) -> String {
+        const END: usize = 8;
+        let letters: Vec<char> = name.chars().collect();
+        if letters.len() <= 2 * END || self.width(name, size) <= room {
+            return self.fit(name, size, room);
+        }
+        let (start, end) = letters.split_at(letters.len() - END);
+        let end: String = end.iter().collect();
+        let start: String = start.iter().collect();
+        let short = self.fit(&start, size, room - self.width(&end, size));
+        let joined = format!("{short}{}", end.trim_start());
+        match self.width(&joined, size) <= room {
+            true => joined,
+            false => self.fit(name, size, room),
+        }
     }
 
     /// The text in lines no wider than `room`; a word that is wider is cut.
     pub fn wrap(self, text: &str, size: f64, room: f64) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
+        let space = self.letter(' ', size);
+        let mut used = 0.0;
         for word in text.split_whitespace() {
             let word = self.fit(word, size, room);
+            let width = self.width(&word, size);
             match lines.last_mut() {
-                Some(line) if self.width(&format!("{line} {word}"), size) <= room => {
+                Some(line) if used + space + width <= room => {
                     line.push(' ');
                     line.push_str(&word);
+                    used += space + width;
                 }
-                _ => lines.push(word),
+                _ => {
+                    lines.push(word);
+                    used = width;
+                }
             }
         }
         lines
@@ -159,6 +194,13 @@ mod tests {
         );
         assert_eq!(Weight::Regular.fit("nats", 12.0, 150.0), "nats");
         assert_eq!(Weight::Regular.fit("nats", 12.0, 1.0), "…");
+        let both = Weight::Regular.fit_name(name, 12.0, 150.0);
+        assert!(
+            both.starts_with("a-clust") && both.ends_with("…and-more"),
+            "{both}"
+        );
+        assert!(Weight::Regular.width(&both, 12.0) <= 150.0);
+        assert_eq!(Weight::Regular.fit_name("nats", 12.0, 150.0), "nats");
         for line in Weight::Regular.wrap(&format!("two {name} words"), 12.0, 150.0) {
             assert!(Weight::Regular.width(&line, 12.0) <= 150.0, "{line}");
         }

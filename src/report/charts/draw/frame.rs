@@ -18,7 +18,7 @@ const NOTE_SIZE: f64 = 11.0;
 /// From one line of notes to the next.
 const NOTE_LINE: f64 = 16.0;
 /// Lines that a single note may take: reasons can be long, and are in the tables in full.
-const NOTE_LINES: usize = 3;
+const NOTE_LINES: usize = 2;
 /// The widest that names of brokers may be.
 const NAME_ROOM: f64 = 200.0;
 
@@ -80,7 +80,7 @@ pub fn names(brokers: &[Broker]) -> Vec<String> {
 
 /// The names as they stand at the left of rows, and where these begin.
 pub fn column(names: &[String], shown: impl Iterator<Item = usize>) -> (Vec<String>, f64) {
-    let fit = |name: &String| Weight::Regular.fit(name, SIZE, NAME_ROOM);
+    let fit = |name: &String| Weight::Regular.fit_name(name, SIZE, NAME_ROOM);
     let fitted: Vec<String> = names.iter().map(fit).collect();
     let widths = shown.map(|place| Weight::Regular.width(&fitted[place], SIZE));
     let widest = widths.fold(60.0, f64::max);

@@ -11,6 +11,8 @@ use super::scene::{Anchor, FRAME, GRID, Ink, MUTED, Scene, TEXT, WIDTH};
 const NUMBERS: f64 = 52.0;
 /// Between panels.
 const GAP: f64 = 22.0;
+/// How much of its colour the line of p99 has.
+const FAINT: f64 = 0.55;
 /// Between trials.
 const BETWEEN: f64 = 3.0;
 
@@ -18,7 +20,7 @@ const BETWEEN: f64 = 3.0;
 pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
     let (mut scene, y) = frame::begin(&chart.head);
     let names = frame::names(brokers);
-    let y = legend(&mut scene, y + 18.0);
+    let y = legend(&mut scene, chart, y + 18.0);
     let (columns, height) = match chart.panels.len() {
         0..=1 => (1, 260.0),
         2..=4 => (2, 170.0),
@@ -28,7 +30,7 @@ pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
     let width = (WIDTH - MARGIN - left + GAP) / columns as f64 - GAP;
     let mut bottom = y;
     for (row, panels) in chart.panels.chunks(columns).enumerate() {
-        let top = y + 30.0 + row as f64 * (height + 58.0);
+        let top = y + 42.0 + row as f64 * (height + 58.0);
         bottom = top + height;
         let values = chart
             .panels
@@ -47,7 +49,7 @@ pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
                 }
             }
             let broker = &brokers[panel.broker];
-            let title = Weight::Regular.fit(&names[panel.broker], SIZE, width - 18.0);
+            let title = Weight::Regular.fit_name(&names[panel.broker], SIZE, width - 18.0);
             let mark = (left + 5.0, top - 13.0);
             let ink = frame::ink(&broker.look);
             frame::mark(
@@ -75,28 +77,38 @@ pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
 }
 
 /// What lines and grounds mean; returns where it ends.
-fn legend(scene: &mut Scene, y: f64) -> f64 {
+fn legend(scene: &mut Scene, chart: &OverTime, y: f64) -> f64 {
     let mut x = MARGIN;
     let middle = y - 4.0;
     let sample = |scene: &mut Scene, x: f64, what: usize| match what {
         0 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT, 2.0),
-        1 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT.tint(0.45), 1.4),
+        1 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT.tint(FAINT), 1.5),
         2 => scene.rect([x, middle - 6.0, 22.0, 12.0], DISTURBED),
         _ => {
             scene.hatch([x, middle - 6.0, 22.0, 12.0], FRAME);
             scene.outline([x, middle - 6.0, 22.0, 12.0], FRAME, 1.0);
         }
     };
+    let trials = || chart.panels.iter().flat_map(|it| &it.trials);
+    let disturbed = trials().flat_map(|it| &it.points).any(|it| it.disturbed);
+    let invalid = trials().any(|it| it.verdict.is_some());
     let meanings = [
-        "p50 of a second",
-        "p99 of a second",
-        "others took CPU time",
-        "trial not ok",
+        ("p50 of a second", true),
+        ("p99 of a second", true),
+        ("others took CPU time", disturbed),
+        ("trial not ok", invalid),
     ];
-    for (what, meaning) in meanings.into_iter().enumerate() {
+    for (what, (meaning, occurs)) in meanings.into_iter().enumerate() {
+        if !occurs {
+            continue;
+        }
         sample(scene, x, what);
         scene.write((x + 28.0, y), meaning, TICK_SIZE, MUTED, Anchor::Start);
         x += 28.0 + Weight::Regular.width(meaning, TICK_SIZE) + 26.0;
+    }
+    if chart.y.log {
+        let at = (WIDTH - MARGIN, y);
+        scene.write(at, "logarithmic axis", TICK_SIZE, MUTED, Anchor::End);
     }
     y
 }
@@ -170,7 +182,7 @@ fn disturbed(trial: &Trial) -> Vec<[f64; 2]> {
 /// p99 and, above it, p50; a second in which nothing arrived interrupts them.
 fn lines(scene: &mut Scene, trial: &Trial, scale: &Scale, (from, pixels): (f64, f64), ink: Ink) {
     let kinds: [(fn(&Point) -> Option<u64>, Ink, f64); 2] =
-        [(|it| it.p99, ink.tint(0.45), 1.4), (|it| it.p50, ink, 2.0)];
+        [(|it| it.p99, ink.tint(FAINT), 1.5), (|it| it.p50, ink, 2.0)];
     for (of, ink, width) in kinds {
         for run in trial.points.split(|it| of(it).is_none()) {
             // In the middle of its second.

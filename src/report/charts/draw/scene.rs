@@ -77,6 +77,7 @@ impl Text {
         }
     }
 
+    #[cfg(test)]
     /// Left, top, right and bottom of the box that its letters are in.
     pub fn bounds(&self) -> [f64; 4] {
         let left = self.left();
@@ -225,6 +226,7 @@ impl Scene {
         });
     }
 
+    #[cfg(test)]
     /// All texts.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
         self.shapes.iter().filter_map(|shape| match shape {
