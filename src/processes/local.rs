@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
 
+use crate::drivers::target::{Endpoint, parts};
 use crate::measure::proc;
 
 /// Processes that listen where a URL of this machine leads; `usual` is the port where it names none. Not
@@ -27,21 +28,14 @@ pub fn listeners(url: &str, usual: Option<u16>) -> Vec<i32> {
 
 /// The ports of those addresses of a URL, which may have several, that are of this machine.
 fn local_ports(url: &str, usual: Option<u16>) -> Vec<u16> {
-    let port = |part: &str| {
-        let part = part.split_once("://").map_or(part, |(_, rest)| rest);
-        let part = part.split(['/', '?']).next().unwrap_or(part);
-        let part = part.rsplit_once('@').map_or(part, |(_, host)| host);
-        let (host, port) = match part.rsplit_once(':') {
-            // An address of version 6 is in brackets.
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-            _ => (part, usual),
-        };
-        let host = host.trim_matches(['[', ']']);
-        let address: Option<IpAddr> = host.parse().ok();
-        let is_local = host == "localhost" || address.is_some_and(|it| it.is_loopback());
-        port.filter(|_| is_local)
+    let port = |(place, _)| {
+        // Port 0 is nobody's: what is not said is not found.
+        let endpoint = Endpoint::of(place, usual.unwrap_or(0)).ok()?;
+        let address: Option<IpAddr> = endpoint.host.parse().ok();
+        let is_local = endpoint.host == "localhost" || address.is_some_and(|it| it.is_loopback());
+        (is_local && endpoint.port != 0).then_some(endpoint.port)
     };
-    url.split(',').filter_map(port).collect()
+    parts(url).filter_map(port).collect()
 }
 
 /// The kernel's numbers of the sockets that listen on a port.

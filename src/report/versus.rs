@@ -242,7 +242,10 @@ impl<'a> Versus<'a> {
                         numbers::counted(needed as u64, "trial")
                     )
                 }
-                (Change::Inconclusive, None) if pair.figures.iter().all(|it| it.blurred) => {
+                (Change::Inconclusive, None) if !pair.figures.iter().any(|it| it.is_measured()) => {
+                    "; nothing was measured: measure for longer".to_owned()
+                }
+                (Change::Inconclusive, None) if !pair.figures.iter().any(|it| it.is_judged()) => {
                     "; the generator was late itself: leave it more CPU".to_owned()
                 }
                 (Change::Inconclusive, None) => "; too near to the margin to be told".to_owned(),
