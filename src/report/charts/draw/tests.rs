@@ -251,7 +251,10 @@ fn a_course_stands_where_its_axis_says_and_interrupts_nothing() {
     assert!(lines[0].iter().all(|it| (it.1 - (low - 4.0)).abs() < 0.01));
     let p99 = lines_of(&scene, frame::ink(&charts.brokers[0].look).tint(0.55));
     let first = p99.concat()[0].1;
-    assert!((first - (high - 4.0)).abs() < 0.01, "1 ms in the first second");
+    assert!(
+        (first - (high - 4.0)).abs() < 0.01,
+        "1 ms in the first second"
+    );
 }
 
 #[test]
@@ -262,7 +265,10 @@ fn a_long_course_is_drawn_by_medians_and_their_range() {
     let p99 = lines_of(&scene, ink.tint(0.55)).concat();
     assert!((300..1_000).contains(&p99.len()), "{} points", p99.len());
     let level = p99[0].1;
-    assert!(p99.iter().all(|it| it.1 == level), "one slow second is no median");
+    assert!(
+        p99.iter().all(|it| it.1 == level),
+        "one slow second is no median"
+    );
     let top = scene.shapes.iter().filter_map(|shape| match shape {
         Shape::Area(points, of) if *of == ink.tint(0.55).tint(0.3) => {
             points.iter().map(|it| it.1).min_by(f64::total_cmp)
