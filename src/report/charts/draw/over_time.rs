@@ -14,7 +14,7 @@ const NUMBERS: f64 = 52.0;
 const GAP: f64 = 22.0;
 /// How much of its colour the line of p99 has.
 const FAINT: f64 = 0.55;
-/// Between trials.
+/// Between trials, where there is room.
 const BETWEEN: f64 = 3.0;
 
 /// Draws it.
@@ -159,7 +159,7 @@ fn trials(
             );
             free = middle + half + 4.0;
         }
-        from += wide + BETWEEN;
+        from += wide + between(panel, width);
     }
 }
 
@@ -172,8 +172,14 @@ fn length(trial: &Trial) -> f64 {
 /// How many pixels a second has in a panel of this width.
 fn pixels(panel: &Panel, width: f64) -> f64 {
     let all: f64 = panel.trials.iter().map(length).sum();
-    let between = BETWEEN * (panel.trials.len() as f64 - 1.0);
-    (width - between).max(1.0) / all.max(1e-9)
+    let gaps = panel.trials.len() as f64 - 1.0;
+    (width - gaps * between(panel, width)) / all.max(1e-9)
+}
+
+/// Pixels between two trials: at most a fifth of the panel for all together.
+fn between(panel: &Panel, width: f64) -> f64 {
+    let gaps = panel.trials.len() as f64 - 1.0;
+    BETWEEN.min(0.2 * width / gaps.max(1.0))
 }
 
 /// How many seconds are drawn as one.
@@ -202,7 +208,7 @@ const LEAST: f64 = 2.5;
 /// p99 and, above it, p50; a second in which nothing arrived interrupts them. Seconds that lie too close together
 /// are shown by the median of several and, behind it, a band from their lowest to their highest.
 fn lines(scene: &mut Scene, trial: &Trial, scale: &Scale, (from, pixels): (f64, f64), ink: Ink) {
-    let kinds: [(fn(&Point) -> Option<u64>, Ink, f64); 2] =
+    let kinds: [(Value, Ink, f64); 2] =
         [(|it| it.p99, ink.tint(FAINT), 1.5), (|it| it.p50, ink, 2.0)];
     let together = together(pixels);
     for (of, ink, width) in kinds {
@@ -234,6 +240,9 @@ fn lines(scene: &mut Scene, trial: &Trial, scale: &Scale, (from, pixels): (f64, 
     }
 }
 
+/// What is drawn of a second.
+type Value = fn(&Point) -> Option<u64>;
+
 /// Seconds that are drawn as one.
 struct Span {
     /// In seconds.
@@ -244,7 +253,7 @@ struct Span {
 }
 
 impl Span {
-    fn of(seconds: &[Point], value: fn(&Point) -> Option<u64>) -> Option<Span> {
+    fn of(seconds: &[Point], value: Value) -> Option<Span> {
         let (first, last) = (seconds.first()?, seconds.last()?);
         let values: Vec<f64> = seconds
             .iter()

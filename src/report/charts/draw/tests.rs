@@ -140,6 +140,14 @@ fn texts_neither_overlap_nor_leave_the_picture() {
 }
 
 #[test]
+fn many_trials_stay_within_their_panels() {
+    let pictures = pictures(&run(&labels(2), 150));
+    for picture in &pictures {
+        assert_legible(picture, "150 trials");
+    }
+}
+
+#[test]
 fn bars_are_as_long_as_their_values() {
     let plan = sample::plan(&["slow", "middle", "fast"], 1);
     let (_, charts) = charts(plan, &[1e5, 1e5, 1e5], |record, broker, _| {
