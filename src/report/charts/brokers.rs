@@ -18,7 +18,7 @@ pub struct Broker {
     pub gives: String,
     /// Its place among the looks: the same for the same system everywhere.
     pub style: usize,
-    /// How it looks.
+    /// How it looks. With more brokers than looks, those of the same style differ in marker and dash.
     pub look: Look,
     /// Whether its figures may be compared.
     pub validity: Validity,
@@ -83,6 +83,7 @@ pub fn all(results: &Results, rows: &[Row]) -> Vec<Broker> {
     let styles = palette::assign(&results.plan);
     let broker = |row: &Row| {
         let style = styles[row.place];
+        let earlier = styles[..row.place].iter();
         let reason = printable(&row.reason);
         let (trials, ok) = match row.scope {
             Scope::Broker { trials, ok } => (trials, ok),
@@ -92,7 +93,7 @@ pub fn all(results: &Results, rows: &[Row]) -> Vec<Broker> {
             label: printable(&row.broker.label),
             gives: gives(row),
             style,
-            look: LOOKS[style],
+            look: LOOKS[style].again(earlier.filter(|it| **it == style).count()),
             validity: match row.outcome {
                 Some(Outcome::Ok) => Validity::Ok,
                 Some(outcome) => Validity::Invalid {

@@ -68,9 +68,8 @@ pub(super) fn chart(run: &Run) -> Option<Durability> {
     let rates = || steps().filter_map(|step| step.rate.as_ref());
     let percentiles = || steps().filter_map(|step| step.percentile.as_ref());
     let known = || percentiles().filter_map(|it| it.estimate.as_ref());
-    if rates().next().is_none() {
-        return None;
-    }
+    // Nothing to draw where none of them was measured.
+    rates().next()?;
     let kind = run.latency();
     let axis = |kind: Kind| {
         let values = known().flat_map(|it| [it.bottom(), it.top()]);

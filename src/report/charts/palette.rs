@@ -56,6 +56,27 @@ const fn look(
     }
 }
 
+impl Look {
+    /// The look where the run has more brokers than there are looks and `times` others have this one already: the
+    /// same colour, with another marker and another dash.
+    pub fn again(self, times: usize) -> Look {
+        const MARKERS: [Marker; 4] = [
+            Marker::Circle,
+            Marker::Square,
+            Marker::Triangle,
+            Marker::Diamond,
+        ];
+        const DASHES: [&[u32]; 3] = [SOLID, DASHED, DOTTED];
+        let marker = MARKERS.iter().position(|it| *it == self.marker);
+        let dash = DASHES.iter().position(|it| *it == self.dash);
+        Look {
+            marker: MARKERS[(marker.unwrap_or(0) + times) % MARKERS.len()],
+            dash: DASHES[(dash.unwrap_or(0) + times) % DASHES.len()],
+            ..self
+        }
+    }
+}
+
 /// All looks. Neighbours differ in colour and in marker.
 pub const LOOKS: [Look; 12] = [
     look("#7f84b2", "#9e89b6", Marker::Circle, DOTTED),
@@ -252,5 +273,9 @@ mod tests {
         let looks = assign(&sample::plan(&labels, 1));
         let most = (0..LOOKS.len()).map(|look| looks.iter().filter(|it| **it == look).count());
         assert!(most.max() <= Some(3), "{looks:?}");
+        for look in LOOKS {
+            let alike = (0..12).filter(|times| look.again(*times) == look);
+            assert_eq!(alike.collect::<Vec<_>>(), [0], "one of a dozen is the same");
+        }
     }
 }

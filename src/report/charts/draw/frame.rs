@@ -1,7 +1,7 @@
 //! What is around every chart: heading, what was asked, notes; and the parts that several charts share.
 
 use super::super::axis::Axis;
-use super::super::estimate::Estimate;
+use super::super::estimate::{Estimate, Whisker};
 use super::super::palette::{Look, Marker};
 use super::super::{Broker, Head};
 use super::font::{Weight, has_all};
@@ -183,18 +183,23 @@ pub fn bar(scene: &mut Scene, [left, top, width, height]: [f64; 4], ink: Ink, is
 
 /// The whisker of an estimate, and its trials.
 pub fn whisker(scene: &mut Scene, estimate: &Estimate, scale: &Scale, y: f64, ink: Ink, end: f64) {
+    // Of a single trial it would say that there is no spread.
+    if estimate.whisker == Whisker::None {
+        return;
+    }
     let low = scale.at(estimate.low);
     let high = estimate.high.map_or(end, |it| scale.at(it));
-    scene.line(vec![(low, y), (high, y)], ink, 1.2);
-    scene.line(vec![(low, y - 4.0), (low, y + 4.0)], ink, 1.2);
-    match estimate.high {
-        Some(_) => scene.line(vec![(high, y - 4.0), (high, y + 4.0)], ink, 1.2),
+    let upper = match estimate.high {
+        Some(_) => vec![(high, y - 4.0), (high, y + 4.0)],
         // It goes on beyond every value.
-        None => scene.line(
-            vec![(high - 5.0, y - 4.0), (high, y), (high - 5.0, y + 4.0)],
-            ink,
-            1.2,
-        ),
+        None => vec![(high - 5.0, y - 4.0), (high, y), (high - 5.0, y + 4.0)],
+    };
+    let lower = vec![(low, y - 4.0), (low, y + 4.0)];
+    // Light around it, so that it is seen on a dark bar.
+    for (ink, width) in [(WHITE, 3.0), (ink, 1.2)] {
+        for points in [vec![(low, y), (high, y)], lower.clone(), upper.clone()] {
+            scene.line(points, ink, width);
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use super::super::over_time::{OverTime, Panel, Point, Trial};
 use super::font::Weight;
 use super::frame::{self, MARGIN, SIZE};
 use super::scale::{Scale, TICK_SIZE};
-use super::scene::{Anchor, FRAME, GRID, Ink, MUTED, Scene, TEXT, WIDTH};
+use super::scene::{Anchor, FRAME, GRID, Ink, MUTED, Scene, Shape, TEXT, WIDTH};
+use crate::stats::median::median;
 
 /// Room for the numbers at the left.
 const NUMBERS: f64 = 52.0;
@@ -13,14 +14,13 @@ const NUMBERS: f64 = 52.0;
 const GAP: f64 = 22.0;
 /// How much of its colour the line of p99 has.
 const FAINT: f64 = 0.55;
-/// Between trials.
+/// Between trials, where there is room.
 const BETWEEN: f64 = 3.0;
 
 /// Draws it.
 pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
     let (mut scene, y) = frame::begin(&chart.head);
     let names = frame::names(brokers);
-    let y = legend(&mut scene, chart, y + 18.0);
     let (columns, height) = match chart.panels.len() {
         0..=1 => (1, 260.0),
         2..=4 => (2, 170.0),
@@ -28,6 +28,7 @@ pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
     };
     let left = MARGIN + NUMBERS;
     let width = (WIDTH - MARGIN - left + GAP) / columns as f64 - GAP;
+    let y = legend(&mut scene, chart, width, y + 18.0);
     let mut bottom = y;
     for (row, panels) in chart.panels.chunks(columns).enumerate() {
         let top = y + 42.0 + row as f64 * (height + 58.0);
@@ -77,13 +78,17 @@ pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
 }
 
 /// What lines and grounds mean; returns where it ends.
-fn legend(scene: &mut Scene, chart: &OverTime, y: f64) -> f64 {
+fn legend(scene: &mut Scene, chart: &OverTime, width: f64, y: f64) -> f64 {
     let mut x = MARGIN;
     let middle = y - 4.0;
     let sample = |scene: &mut Scene, x: f64, what: usize| match what {
         0 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT, 2.0),
         1 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT.tint(FAINT), 1.5),
-        2 => scene.rect([x, middle - 6.0, 22.0, 12.0], DISTURBED),
+        2 => {
+            scene.rect([x, middle - 6.0, 22.0, 12.0], TEXT.tint(0.2));
+            scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT, 2.0);
+        }
+        3 => scene.rect([x, middle - 6.0, 22.0, 12.0], DISTURBED),
         _ => {
             scene.hatch([x, middle - 6.0, 22.0, 12.0], FRAME);
             scene.outline([x, middle - 6.0, 22.0, 12.0], FRAME, 1.0);
@@ -92,9 +97,12 @@ fn legend(scene: &mut Scene, chart: &OverTime, y: f64) -> f64 {
     let trials = || chart.panels.iter().flat_map(|it| &it.trials);
     let disturbed = trials().flat_map(|it| &it.points).any(|it| it.disturbed);
     let invalid = trials().any(|it| it.verdict.is_some());
+    let mut panels = chart.panels.iter();
+    let dense = panels.any(|it| together(pixels(it, width)) > 1);
     let meanings = [
         ("p50 of a second", true),
         ("p99 of a second", true),
+        ("median and range of neighbours", dense),
         ("others took CPU time", disturbed),
         ("trial not ok", invalid),
     ];
@@ -123,16 +131,7 @@ fn trials(
     ink: Ink,
     [left, top, width, height]: [f64; 4],
 ) {
-    let length = |trial: &Trial| {
-        trial
-            .points
-            .iter()
-            .map(|it| it.at)
-            .fold(trial.seconds, f64::max)
-    };
-    let all: f64 = panel.trials.iter().map(length).sum();
-    let between = BETWEEN * (panel.trials.len() as f64 - 1.0);
-    let pixels = (width - between) / all.max(1e-9);
+    let pixels = pixels(panel, width);
     let mut from = left;
     let mut free = f64::NEG_INFINITY;
     for trial in &panel.trials {
@@ -160,8 +159,32 @@ fn trials(
             );
             free = middle + half + 4.0;
         }
-        from += wide + BETWEEN;
+        from += wide + between(panel, width);
     }
+}
+
+/// The length of a trial in seconds: its measured part, or its last second where that ended a little later.
+fn length(trial: &Trial) -> f64 {
+    let ends = trial.points.iter().map(|it| it.at);
+    ends.fold(trial.seconds, f64::max)
+}
+
+/// How many pixels a second has in a panel of this width.
+fn pixels(panel: &Panel, width: f64) -> f64 {
+    let all: f64 = panel.trials.iter().map(length).sum();
+    let gaps = panel.trials.len() as f64 - 1.0;
+    (width - gaps * between(panel, width)) / all.max(1e-9)
+}
+
+/// Pixels between two trials: at most a fifth of the panel for all together.
+fn between(panel: &Panel, width: f64) -> f64 {
+    let gaps = panel.trials.len() as f64 - 1.0;
+    BETWEEN.min(0.2 * width / gaps.max(1.0))
+}
+
+/// How many seconds are drawn as one.
+fn together(pixels: f64) -> usize {
+    (LEAST / pixels.max(1e-9)).ceil().clamp(1.0, 1e6) as usize
 }
 
 /// From when to when a trial was disturbed.
@@ -179,18 +202,33 @@ fn disturbed(trial: &Trial) -> Vec<[f64; 2]> {
     spans
 }
 
-/// p99 and, above it, p50; a second in which nothing arrived interrupts them.
+/// A second less wide than this many pixels is drawn together with its neighbours.
+const LEAST: f64 = 2.5;
+
+/// p99 and, above it, p50; a second in which nothing arrived interrupts them. Seconds that lie too close together
+/// are shown by the median of several and, behind it, a band from their lowest to their highest.
 fn lines(scene: &mut Scene, trial: &Trial, scale: &Scale, (from, pixels): (f64, f64), ink: Ink) {
-    let kinds: [(fn(&Point) -> Option<u64>, Ink, f64); 2] =
+    let kinds: [(Value, Ink, f64); 2] =
         [(|it| it.p99, ink.tint(FAINT), 1.5), (|it| it.p50, ink, 2.0)];
+    let together = together(pixels);
     for (of, ink, width) in kinds {
         for run in trial.points.split(|it| of(it).is_none()) {
-            // In the middle of its second.
-            let across = |it: &Point| from + (it.at - 0.5).max(0.0) * pixels;
-            let points: Vec<(f64, f64)> = run
-                .iter()
-                .filter_map(|it| Some((across(it), scale.at(of(it)? as f64))))
+            let spans: Vec<Span> = run
+                .chunks(together)
+                .filter_map(|seconds| Span::of(seconds, of))
                 .collect();
+            // In the middle of its seconds.
+            let at = |span: &Span, value: f64| (from + span.middle * pixels, scale.at(value));
+            if together > 1 {
+                let upper = spans.iter().map(|it| at(it, it.high));
+                let lower = spans.iter().map(|it| at(it, it.low));
+                let (upper, lower): (Vec<_>, Vec<_>) = (upper.collect(), lower.collect());
+                for (up, low) in upper.windows(2).zip(lower.windows(2)) {
+                    let band = vec![up[0], up[1], low[1], low[0]];
+                    scene.shapes.push(Shape::Area(band, ink.tint(0.3)));
+                }
+            }
+            let points: Vec<(f64, f64)> = spans.iter().map(|it| at(it, it.median)).collect();
             match points.as_slice() {
                 [only] => {
                     let dash = vec![(only.0 - 2.0, only.1), (only.0 + 2.0, only.1)];
@@ -199,5 +237,34 @@ fn lines(scene: &mut Scene, trial: &Trial, scale: &Scale, (from, pixels): (f64, 
                 _ => scene.line(points, ink, width),
             }
         }
+    }
+}
+
+/// What is drawn of a second.
+type Value = fn(&Point) -> Option<u64>;
+
+/// Seconds that are drawn as one.
+struct Span {
+    /// In seconds.
+    middle: f64,
+    low: f64,
+    median: f64,
+    high: f64,
+}
+
+impl Span {
+    fn of(seconds: &[Point], value: Value) -> Option<Span> {
+        let (first, last) = (seconds.first()?, seconds.last()?);
+        let values: Vec<f64> = seconds
+            .iter()
+            .filter_map(value)
+            .map(|it| it as f64)
+            .collect();
+        Some(Span {
+            middle: ((first.at - 1.0).max(0.0) + last.at) / 2.0,
+            low: values.iter().copied().min_by(f64::total_cmp)?,
+            high: values.iter().copied().max_by(f64::total_cmp)?,
+            median: median(values)?,
+        })
     }
 }

@@ -18,7 +18,11 @@ const MARKERS: [Marker; 4] = [
 ];
 /// Room for the figure of a percentile.
 const FIGURE: f64 = 68.0;
-const ROW: f64 = 36.0;
+/// How far the points lie above the middle of their row: below them is room for whiskers.
+const POINTS: f64 = 9.0;
+/// From one whisker to the next.
+const WHISKERS: f64 = 5.2;
+const ROW: f64 = 38.0;
 
 /// Draws it.
 pub fn draw(chart: &Percentiles, brokers: &[Broker]) -> Scene {
@@ -72,12 +76,13 @@ pub fn draw(chart: &Percentiles, brokers: &[Broker]) -> Scene {
         }
         frame::name(&mut scene, middle, &names[dots.broker], broker);
         let ink = frame::ink(&broker.look);
+        let line = middle - POINTS;
         let ends = dots.known().map(|(_, it)| scale.at(it.median));
         let (low, high) = ends.fold((f64::MAX, f64::MIN), |(low, high), x| {
             (low.min(x), high.max(x))
         });
         if low <= high {
-            scene.line(vec![(low, middle), (high, middle)], ink.tint(0.35), 3.0);
+            scene.line(vec![(low, line), (high, line)], ink.tint(0.35), 3.0);
         }
         for (i, dot) in shown
             .iter()
@@ -86,11 +91,11 @@ pub fn draw(chart: &Percentiles, brokers: &[Broker]) -> Scene {
         {
             let valid = broker.is_ok() && !dot.blurred;
             if let Some(estimate) = &dot.estimate {
-                // Whiskers beside one another: those of neighbours may overlap.
-                let y = middle + (i as f64 - (count as f64 - 1.0) / 2.0) * 6.5;
-                frame::whisker(&mut scene, estimate, &scale, y, ink.tint(0.75), right);
-                let at = (scale.at(estimate.median), middle);
-                scene.line(vec![(at.0, middle), (at.0, y)], ink.tint(0.75), 1.0);
+                // Whiskers below one another: those of neighbours may overlap.
+                let y = line + WHISKERS * (i as f64 + 1.3);
+                let at = (scale.at(estimate.median), line);
+                scene.line(vec![at, (at.0, y)], ink.tint(0.6), 1.0);
+                frame::whisker(&mut scene, estimate, &scale, y, ink.tint(0.8), right);
                 frame::mark(&mut scene, MARKERS[i % 4], at, 5.0, &ink, !valid);
             }
             let blurred = if dot.blurred && dot.state == State::Known {

@@ -28,12 +28,14 @@ impl Scale {
                 (low.min(it), high.max(it))
             });
         let length = (to - from).abs();
+        let is_across = from < to;
+        // Pixels that a decade takes with three names in it.
+        let least = if is_across { 150.0 } else { 60.0 };
         let mut scale = match axis.log && low.is_finite() {
-            true => log(low, high, length),
+            true => log(low, high, length, least),
             false => linear(high, length),
         };
         (scale.from, scale.to) = (from, to);
-        let is_across = from < to;
         scale.name(axis.unit, is_across);
         scale
     }
@@ -104,7 +106,7 @@ fn linear(high: f64, length: f64) -> Scale {
 
 /// Ends at the next 1, 2 or 5 times a power of ten, with all of those as ticks where there is room, else powers
 /// of ten only.
-fn log(low: f64, high: f64, length: f64) -> Scale {
+fn log(low: f64, high: f64, length: f64, least: f64) -> Scale {
     let from = low.log10().floor() as i32;
     let to = high.log10().ceil() as i32;
     let nice = |decade: i32| [1.0, 2.0, 5.0].map(|it| it * 10f64.powi(decade));
@@ -116,7 +118,7 @@ fn log(low: f64, high: f64, length: f64) -> Scale {
         .unwrap_or(all.len() - 1);
     let last = last.max(first + 1).min(all.len() - 1);
     let decades = (all[last] / all[first]).log10();
-    let room = length / decades > 105.0;
+    let room = length / decades > least;
     let shown = all[first..=last]
         .iter()
         .copied()

@@ -140,6 +140,14 @@ fn texts_neither_overlap_nor_leave_the_picture() {
 }
 
 #[test]
+fn many_trials_stay_within_their_panels() {
+    let pictures = pictures(&run(&labels(2), 150));
+    for picture in &pictures {
+        assert_legible(picture, "150 trials");
+    }
+}
+
+#[test]
 fn bars_are_as_long_as_their_values() {
     let plan = sample::plan(&["slow", "middle", "fast"], 1);
     let (_, charts) = charts(plan, &[1e5, 1e5, 1e5], |record, broker, _| {
@@ -204,6 +212,79 @@ fn every_known_percentile_is_written_and_stands_where_its_axis_says() {
         (between - expected).abs() < 0.01,
         "{between} and {expected}"
     );
+}
+
+/// One broker and one trial of so many seconds; p50 is 100 µs in each.
+fn course(seconds: u32, p99: impl Fn(u32) -> u64) -> (Charts, Scene) {
+    let (_, charts) = charts_of(sample::plan(&["nats"], 1), |_, _| {
+        let mut record = seen(1e5, 0, 1);
+        let second = record.series[1].clone();
+        let second_at = |i: u32| {
+            let mut second = second.clone();
+            second.at = f64::from(i);
+            second.latency = Some([100_000, p99(i), 9_000_000]);
+            second
+        };
+        record.series = (1..=seconds).map(second_at).collect();
+        record.seconds = f64::from(seconds);
+        record
+    });
+    let chart = charts.over_time.as_ref().unwrap();
+    let scene = over_time::draw(chart, &charts.brokers);
+    (charts, scene)
+}
+
+/// The lines of this colour.
+fn lines_of(scene: &Scene, ink: scene::Ink) -> Vec<Vec<(f64, f64)>> {
+    let lines = scene.shapes.iter().filter_map(|shape| match shape {
+        Shape::Line {
+            points, ink: of, ..
+        } if *of == ink => Some(points.clone()),
+        _ => None,
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_course_stands_where_its_axis_says_and_interrupts_nothing() {
+    let (charts, scene) = course(10, |i| 1_000_000 * u64::from(i));
+    let lines = lines_of(&scene, frame::ink(&charts.brokers[0].look));
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0].len(), 10, "a point for each second");
+    let tick = |name: &str| scene.texts().find(|it| it.text == name).map(|it| it.y);
+    let (Some(low), Some(high)) = (tick("100 µs"), tick("1 ms")) else {
+        panic!("no ticks")
+    };
+    // The base line of a number lies four pixels below what it names.
+    assert!(lines[0].iter().all(|it| (it.1 - (low - 4.0)).abs() < 0.01));
+    let p99 = lines_of(&scene, frame::ink(&charts.brokers[0].look).tint(0.55));
+    let first = p99.concat()[0].1;
+    assert!(
+        (first - (high - 4.0)).abs() < 0.01,
+        "1 ms in the first second"
+    );
+}
+
+#[test]
+fn a_long_course_is_drawn_by_medians_and_their_range() {
+    let slow = |i: u32| if i == 300 { 80_000_000 } else { 1_000_000 };
+    let (charts, scene) = course(2_000, slow);
+    let ink = frame::ink(&charts.brokers[0].look);
+    let p99 = lines_of(&scene, ink.tint(0.55)).concat();
+    assert!((300..1_000).contains(&p99.len()), "{} points", p99.len());
+    let level = p99[0].1;
+    assert!(
+        p99.iter().all(|it| it.1 == level),
+        "one slow second is no median"
+    );
+    let top = scene.shapes.iter().filter_map(|shape| match shape {
+        Shape::Area(points, of) if *of == ink.tint(0.55).tint(0.3) => {
+            points.iter().map(|it| it.1).min_by(f64::total_cmp)
+        }
+        _ => None,
+    });
+    let top = top.fold(f64::INFINITY, f64::min);
+    assert!(top < level - 50.0, "but it is seen: {top} above {level}");
 }
 
 #[test]
