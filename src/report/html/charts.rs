@@ -1,15 +1,29 @@
 //! The charts of a run: their frames, their values for the script that draws them, and the same in words.
 
 use maud::{Markup, PreEscaped, html};
+use serde::Serialize;
 
+use crate::report::charts::cost::Cost;
+use crate::report::charts::curve::Curve;
+use crate::report::charts::durability::Durability;
+use crate::report::charts::over_time::OverTime;
+use crate::report::charts::percentiles::Percentiles;
+use crate::report::charts::throughput::Throughput;
 use crate::report::charts::{Broker, Charts, Head};
+
+use super::thin;
 
 /// All charts that there is data for; nothing where there is none.
 pub(super) fn section(charts: &Charts) -> Markup {
     let throughput = charts.throughput.as_ref().map(|it| &it.head);
     let percentiles = charts.percentiles.as_ref().map(|it| &it.head);
     let curve = charts.curve.as_ref().map(|it| &it.head);
-    let over_time = charts.over_time.as_ref();
+    let together = charts.over_time.as_ref().map_or(1, thin::together);
+    let thinned = match &charts.over_time {
+        Some(chart) if together > 1 => Some(thin::thin(chart, together)),
+        _ => None,
+    };
+    let over_time = thinned.as_ref().or(charts.over_time.as_ref());
     let cost = charts.cost.as_ref().map(|it| &it.head);
     let durability = charts.durability.as_ref();
     let heads = [throughput, percentiles, curve, cost];
@@ -39,7 +53,7 @@ pub(super) fn section(charts: &Charts) -> Markup {
                 };
                 (figure(&durability.head, panels, false, ""))
             }
-            (data(charts))
+            (data(charts, over_time, together))
         }
     }
 }
@@ -100,9 +114,33 @@ fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Mar
     }
 }
 
+/// What the script gets.
+#[derive(Serialize)]
+struct Values<'a> {
+    brokers: &'a [Broker],
+    throughput: &'a Option<Throughput>,
+    curve: &'a Option<Curve>,
+    percentiles: &'a Option<Percentiles>,
+    over_time: Option<&'a OverTime>,
+    /// Seconds that a point of it stands for.
+    together: usize,
+    cost: &'a Option<Cost>,
+    durability: &'a Option<Durability>,
+}
+
 /// The values, as the script reads them. `<` is written so that nothing in them ends the element.
-fn data(charts: &Charts) -> Markup {
-    let text = serde_json::to_string(charts).unwrap_or_else(|error| {
+fn data(charts: &Charts, over_time: Option<&OverTime>, together: usize) -> Markup {
+    let values = Values {
+        brokers: &charts.brokers,
+        throughput: &charts.throughput,
+        curve: &charts.curve,
+        percentiles: &charts.percentiles,
+        over_time,
+        together,
+        cost: &charts.cost,
+        durability: &charts.durability,
+    };
+    let text = serde_json::to_string(&values).unwrap_or_else(|error| {
         unreachable!("charts are plain values: {error}");
     });
     let text = text.replace('<', "\\u003c");

@@ -9,6 +9,7 @@ mod names;
 mod policy;
 mod sheet;
 mod story;
+mod thin;
 mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};

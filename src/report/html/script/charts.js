@@ -147,8 +147,8 @@
       for (const point of trial.points) {
         const at = from + point.at;
         const before = shades[shades.length - 1];
-        if (point.disturbed && before && before.kind === "disturbed" && Math.abs(before.to - (at - 1)) < 0.2) before.to = at;
-        else if (point.disturbed) shades.push({ kind: "disturbed", from: Math.max(from, at - 1), to: at });
+        if (point.disturbed && before && before.kind === "disturbed" && Math.abs(before.to - (at - data.together)) < 0.2) before.to = at;
+        else if (point.disturbed) shades.push({ kind: "disturbed", from: Math.max(from, at - data.together), to: at });
         places.set(at, { trial, point });
         p50.push([at, point.p50]);
         p99.push([at, point.p99]);
@@ -170,7 +170,9 @@
         const lines = [["p50", point.p50], ["p99", point.p99], ["max", point.max]].map(([name, it]) => ({ broker: panel.broker, name, value: value(it) }));
         if (point.disturbed) lines.push({ name: "others took CPU in this second", value: "" });
         if (trial.verdict) lines.push({ name: "the trial is " + trial.verdict, value: "" });
-        return { title: "trial " + trial.trial + ", second " + Number(point.at.toFixed(1)), lines };
+        const second = Number(point.at.toFixed(1));
+        const when = data.together > 1 ? ", " + data.together + " seconds up to " + second : ", second " + second;
+        return { title: "trial " + trial.trial + when, lines };
       },
     };
   }
