@@ -20,6 +20,8 @@ pub struct Estimate {
     pub high: Option<f64>,
     /// What the whisker is.
     pub whisker: Whisker,
+    /// How many trials it is made of.
+    pub n: usize,
     /// Each trial that has the figure, in the order of running. A trial in which the percentile falls among
     /// messages that never arrived has no value here, and is part of `low` and `high` all the same.
     pub trials: Vec<f64>,
@@ -56,6 +58,7 @@ impl Estimate {
             low,
             high: Some(high).filter(|it| it.is_finite()),
             whisker,
+            n: values.len(),
             trials: values.iter().copied().filter(|it| it.is_finite()).collect(),
         })
     }
@@ -144,7 +147,7 @@ impl PercentileOf {
 pub fn say_whiskers<'a>(estimates: impl Iterator<Item = &'a Estimate> + Clone) -> Option<String> {
     let lengths = |whisker| {
         let of = estimates.clone().filter(move |it| it.whisker == whisker);
-        let lengths: Vec<usize> = of.map(|it| it.trials.len()).collect();
+        let lengths: Vec<usize> = of.map(|it| it.n).collect();
         let (least, most) = (lengths.iter().min()?, lengths.iter().max()?);
         Some(match least == most {
             true => format!("n = {least}"),
@@ -203,7 +206,10 @@ mod tests {
             (estimate.median, estimate.low, estimate.high),
             (30.0, 10.0, None)
         );
-        assert_eq!(estimate.trials, [10.0, 30.0]);
+        assert_eq!(
+            (estimate.n, estimate.trials.as_slice()),
+            (3, [10.0, 30.0].as_slice())
+        );
         assert_eq!(some.text(), "30 ns");
         let most = of(&[Lost, Lost, Value(1)]);
         assert_eq!((most.state, most.text().as_str()), (State::Lost, "lost"));
