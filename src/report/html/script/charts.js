@@ -22,10 +22,9 @@
   // The median, what lies around it, and of how many trials.
   function said(estimate, unit, blurred) {
     if (estimate === null) return "–";
-    const n = estimate.trials.length;
     const ends = [show[unit](estimate.low), estimate.high === null ? "lost" : show[unit](estimate.high)];
     const around = { interval: ", 95 % " + ends.join(" to "), range: ", trials " + ends.join(" to "), none: "" }[estimate.whisker];
-    return estimate.text + (blurred ? " ~" : "") + around + ", n = " + n;
+    return estimate.text + (blurred ? " ~" : "") + around + ", n = " + estimate.n;
   }
   function bar(name, estimate, unit, kind) {
     if (estimate === null) return { name, value: null, said: "–" };
