@@ -1,11 +1,14 @@
 //! What is shown: one file per format, over the same rows.
 
 pub mod cells;
+pub mod charts;
 pub mod columns;
 pub mod csv;
+pub mod details;
 pub mod files;
 pub mod headline;
 pub mod hlog;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod live;
@@ -15,6 +18,7 @@ pub mod rows;
 pub mod series;
 pub mod table;
 pub mod text;
+pub mod verdicts;
 pub mod versus;
 pub mod warnings;
 
