@@ -86,15 +86,16 @@ impl Bare for Mqtt {
                 },
                 false => |event: &Event| matches!(event, Event::Outgoing(Outgoing::Publish(_))),
             };
-            let driving = async {
-                let mut done = 0;
-                while !(is_complete.get() && done == sent.get()) {
-                    done += u64::from(done_at(&events.poll().await.expect("an event")));
+            {
+                let driving = pin!(async {
+                    let mut done = 0;
+                    while !(is_complete.get() && done == sent.get()) {
+                        done += u64::from(done_at(&events.poll().await.expect("an event")));
+                    }
+                });
+                if let Either::Left(((), driving)) = select(pin!(sending), driving).await {
+                    driving.await;
                 }
-            };
-            let driving = pin!(driving);
-            if let Either::Left(((), driving)) = select(pin!(sending), driving).await {
-                driving.await;
             }
             // What the library has not written yet is, before it takes leave.
             client.disconnect().await.expect("taken");
