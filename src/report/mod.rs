@@ -5,6 +5,8 @@ pub mod columns;
 pub mod csv;
 pub mod files;
 pub mod headline;
+pub mod history;
+mod history_files;
 pub mod hlog;
 pub mod json;
 pub mod junit;
@@ -46,6 +48,8 @@ pub fn render(format: Format, results: &Results, view: &View) -> String {
     }
 }
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -6,6 +6,8 @@ pub mod differences;
 pub mod exit;
 pub mod figure;
 pub mod group;
+pub mod history;
+pub mod levels;
 pub mod median;
 pub mod normal;
 pub mod shape;

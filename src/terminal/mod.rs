@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod numbers;
 pub mod progress;
+pub mod spark;
 pub mod stderr;
 pub mod style;
 pub mod table;

@@ -6,4 +6,5 @@ mod program;
 mod commands;
 mod compared;
 mod formats;
+mod history;
 mod refused;

@@ -1,0 +1,489 @@
+//! Many runs of the same question over time.
+
+use super::Format;
+use super::headline::headline;
+use super::history_files;
+use super::markdown::{escape, grid};
+use super::text::{Page, View};
+use super::versus::{ratio, value};
+use crate::results::Stored;
+use crate::stats::change::Change;
+use crate::stats::compare::Verdict;
+use crate::stats::differences::Difference;
+use crate::stats::history::{Entry, History, Line, Point, Series, Turn, Worth};
+use crate::stats::median::median;
+use crate::terminal::diagnostic::printable;
+use crate::terminal::numbers::{self, listed};
+use crate::terminal::spark::{BEYOND, GAP, sparkline};
+use crate::terminal::style;
+use crate::terminal::table::{Align, Cell, Row, Table};
+
+/// Rows of a table for people: of longer histories the newest.
+const ROWS: usize = 12;
+/// Bars of a sparkline.
+const BARS: usize = 40;
+/// More differences than this are counted.
+const MOST_DIFFERENCES: usize = 6;
+/// Longer values are cut.
+const LONGEST: usize = 40;
+
+/// In a format, the last line ended.
+pub fn render(histories: &[History], format: Format, view: &View) -> String {
+    match format {
+        Format::Text => {
+            let pages: Vec<String> = histories.iter().map(|it| text(it, view)).collect();
+            pages.join("\n")
+        }
+        Format::Markdown => histories.iter().map(markdown).collect(),
+        Format::Csv => history_files::csv(histories),
+        Format::Json => history_files::json(histories),
+    }
+}
+
+fn text(history: &History, view: &View) -> String {
+    let mut page = Page::new(view);
+    page.paragraph("", "  ", &title(history), style::STRONG);
+    page.paragraph("  ", "    ", &span(history), style::DIM);
+    let mut dropped: Vec<String> = Vec::new();
+    let mut print = |page: &mut Page, table: &Table| {
+        page.blank();
+        for heading in page.table(table, view) {
+            if !dropped.contains(&heading) {
+                dropped.push(heading);
+            }
+        }
+    };
+    for series in &history.series {
+        print(&mut page, &runs(history, series));
+    }
+    print(&mut page, &overview(history));
+    page.blank();
+    for note in notes(history) {
+        page.paragraph("  ", "    ", &note, style::DIM);
+    }
+    page.dropped(&dropped);
+    page.blank();
+    for said in sentences(history) {
+        page.signed(said.sign, said.tone, &said.text);
+        for more in &said.more {
+            page.paragraph("      ", "      ", more, style::DIM);
+        }
+    }
+    page.out
+}
+
+fn markdown(history: &History) -> String {
+    let mut out = format!(
+        "**{}**\n\n{}\n\n",
+        escape(&title(history)),
+        escape(&span(history))
+    );
+    out.push_str(&grid(&overview(history)));
+    out.push('\n');
+    for said in sentences(history) {
+        let sign = match said.sign {
+            '✓' => "✅",
+            '✗' => "❌",
+            '?' => "❔",
+            _ => "➖",
+        };
+        out.push_str(&format!("- {sign} {}\n", escape(&said.text)));
+        for more in &said.more {
+            out.push_str(&format!("  - {}\n", escape(more)));
+        }
+    }
+    for series in &history.series {
+        let table = runs(history, series);
+        out.push('\n');
+        out.push_str(&grid(&table));
+        out.push('\n');
+        for row in &table.rows {
+            let run = row.cells.first().map_or("", |cell| &cell.text);
+            for (note, _) in &row.notes {
+                out.push_str(&format!("- **{}** {}\n", escape(run), escape(note)));
+            }
+        }
+    }
+    out.push('\n');
+    for note in notes(history) {
+        out.push_str(&format!("{}\n\n", escape(&note)));
+    }
+    out
+}
+
+/// What the newest run asks.
+fn title(history: &History) -> String {
+    history
+        .runs
+        .last()
+        .map_or(String::new(), |it| headline(&it.results))
+}
+
+/// `12 runs from 2026-11-01 21:04 to 2026-11-12 21:04`.
+fn span(history: &History) -> String {
+    let ends = (history.runs.first(), history.runs.last());
+    let runs = numbers::counted(history.runs.len() as u64, "run");
+    match ends {
+        (Some(first), Some(last)) if history.runs.len() > 1 => {
+            format!("{runs} from {} to {}", when(first), when(last))
+        }
+        (Some(only), _) => format!("{runs} of {}", when(only)),
+        _ => runs,
+    }
+}
+
+/// When a run began, to the minute, by the clock of its place.
+fn when(run: &Stored) -> String {
+    let minute: String = run.results.manifest.started.chars().take(16).collect();
+    printable(&minute.replace('T', " "))
+}
+
+/// A broker's label, with what it was asked for where another one has the same.
+pub(super) fn label(history: &History, series: &Series) -> String {
+    let namesakes = history.series.iter().filter(|it| it.label == series.label);
+    let label = printable(series.label);
+    match namesakes.count() {
+        0 | 1 => label,
+        _ => {
+            let asked = series.asked;
+            let delivery = super::columns::delivery(asked.delivery);
+            let durability = super::columns::durability(asked.durability);
+            format!("{label} ({delivery}, {durability})")
+        }
+    }
+}
+
+/// One broker, run by run.
+fn runs(history: &History, series: &Series) -> Table {
+    let mut table = Table::default();
+    table.column(label(history, series), Align::Left);
+    for figure in &history.figures {
+        table.column(figure.short(), Align::Right);
+        table.column("ratio", Align::Right);
+    }
+    table.column("n", Align::Right);
+    let skipped = series.entries.len().saturating_sub(ROWS);
+    for (place, entry) in series.entries.iter().enumerate().skip(skipped) {
+        let mut cells = vec![Cell::plain(when(history.runs[entry.run]))];
+        for line in &series.lines {
+            cells.push(figure(line, place));
+            cells.push(beside(&line.points[place]));
+        }
+        cells.push(Cell::plain(entry.group.ok.len().to_string()));
+        table.rows.push(Row {
+            cells,
+            notes: remarks(entry),
+        });
+    }
+    if skipped > 0 {
+        let earlier = numbers::counted(skipped as u64, "earlier run");
+        let mut cells = vec![Cell::plain(format!("… {earlier}")).styled(style::DIM)];
+        cells.resize(table.columns.len(), Cell::default());
+        table.rows.insert(
+            0,
+            Row {
+                cells,
+                notes: Vec::new(),
+            },
+        );
+    }
+    table
+}
+
+fn figure(line: &Line, place: usize) -> Cell {
+    let point = &line.points[place];
+    let cell = Cell::plain(value(line.figure, point.value));
+    let begins = line.turns.iter().find(|turn| turn.entry == place);
+    match (point.worth, begins) {
+        (_, Some(turn)) => cell.mark('◆').styled(tone(turn.change)),
+        (Worth::Counted, None) => cell,
+        (Worth::Blurred, None) => cell.mark('~').styled(style::DIM),
+        (Worth::Invalid | Worth::NotMeasured, None) => cell.styled(style::DIM),
+    }
+}
+
+/// The ratio to the last valid run before, and whether that is a change.
+fn beside(point: &Point) -> Cell {
+    let Some((compared, verdict)) = &point.before else {
+        return Cell::plain(numbers::NONE).styled(style::DIM);
+    };
+    let cell = Cell::plain(ratio(compared.decision.ratio));
+    match verdict {
+        Verdict::Judged(change @ Change::Regressed) => cell.mark('✗').styled(tone(*change)),
+        Verdict::Judged(change @ Change::Improved) => cell.mark('✓').styled(tone(*change)),
+        Verdict::Judged(Change::Unchanged | Change::Inconclusive) => cell,
+        Verdict::NotMeasured | Verdict::Invalid | Verdict::Blurred => cell.styled(style::DIM),
+    }
+}
+
+fn tone(change: Change) -> anstyle::Style {
+    match change {
+        Change::Regressed => style::BAD,
+        Change::Improved => style::GOOD,
+        Change::Unchanged | Change::Inconclusive => anstyle::Style::new(),
+    }
+}
+
+/// What stands below the row of a run.
+fn remarks(entry: &Entry) -> Vec<(String, anstyle::Style)> {
+    let mut notes = Vec::new();
+    if let Some(why) = invalid(entry) {
+        notes.push((format!("⚠ not counted: {why}"), style::BAD));
+    }
+    if !entry.differences.is_empty() {
+        let text = format!("≠ {}", different(&entry.differences));
+        notes.push((text, style::WARN));
+    }
+    notes
+}
+
+/// Why the figures of a broker do not count; `None` where they do.
+pub(super) fn invalid(entry: &Entry) -> Option<String> {
+    if entry.group.is_valid() {
+        return None;
+    }
+    let said = entry.group.example().map(|it| {
+        let outcome = it.verdict.outcome.name();
+        match it.verdict.reason.as_str() {
+            "" => outcome.to_owned(),
+            reason => printable(&format!("{outcome}: {reason}")),
+        }
+    });
+    Some(said.unwrap_or("no trial was made".to_owned()))
+}
+
+/// `nats: server 2.10 → 2.11 · kernel 6.1 → 6.2`.
+fn different(differences: &[Difference]) -> String {
+    let cut = |text: &str| -> String {
+        match text.chars().count() {
+            0 => numbers::NONE.to_owned(),
+            1..=LONGEST => printable(text),
+            _ => {
+                let start: String = text.chars().take(LONGEST - 1).collect();
+                printable(&start) + "…"
+            }
+        }
+    };
+    let one = |it: &Difference| {
+        format!(
+            "{} {} → {}",
+            printable(&it.what),
+            cut(&it.one),
+            cut(&it.other)
+        )
+    };
+    let mut all: Vec<String> = differences.iter().take(MOST_DIFFERENCES).map(one).collect();
+    if differences.len() > MOST_DIFFERENCES {
+        all.push(format!("and {} more", differences.len() - MOST_DIFFERENCES));
+    }
+    all.join(" · ")
+}
+
+/// A line for each broker and figure: how it went, and its levels.
+fn overview(history: &History) -> Table {
+    let mut table = Table::default();
+    let longest = history
+        .series
+        .iter()
+        .map(|it| it.entries.len())
+        .max()
+        .unwrap_or(0);
+    table.column("broker", Align::Left);
+    table.column("figure", Align::Left);
+    table.column(
+        match longest > BARS {
+            true => format!("last {BARS} runs"),
+            false => "runs".to_owned(),
+        },
+        Align::Left,
+    );
+    table.column("newest", Align::Right);
+    table.column("counted", Align::Right);
+    table.column("levels", Align::Left);
+    for series in &history.series {
+        for (i, line) in series.lines.iter().enumerate() {
+            let label = if i == 0 {
+                label(history, series)
+            } else {
+                String::new()
+            };
+            let cells = vec![
+                Cell::plain(label),
+                Cell::plain(line.figure.short()),
+                Cell::plain(spark(line)),
+                newest(line),
+                Cell::plain(format!("{} of {}", line.counted(), line.points.len())),
+                levels(series, line),
+            ];
+            table.rows.push(Row {
+                cells,
+                notes: Vec::new(),
+            });
+        }
+    }
+    table
+}
+
+/// The newest value that is valid.
+fn newest(line: &Line) -> Cell {
+    let valid = (0..line.points.len())
+        .rev()
+        .find(|place| drawn(&line.points[*place]).is_some());
+    valid.map_or(Cell::plain(numbers::NONE), |place| figure(line, place))
+}
+
+/// What a bar is drawn for: what the generator blurred is not worth counting, but worth seeing.
+fn drawn(point: &Point) -> Option<f64> {
+    let is_valid = matches!(point.worth, Worth::Counted | Worth::Blurred);
+    point.value.filter(|_| is_valid)
+}
+
+/// By ratios, as changes are.
+fn spark(line: &Line) -> String {
+    let skipped = line.points.len().saturating_sub(BARS);
+    let logs = line.points[skipped..]
+        .iter()
+        .map(|it| drawn(it).map(f64::ln));
+    sparkline(&logs.collect::<Vec<_>>(), 2.0 * line.margin.ln_1p())
+}
+
+/// `1.0 ms → 1.6 ms`; a dash where there are too few runs to tell.
+fn levels(series: &Series, line: &Line) -> Cell {
+    let Some(first) = line.turns.first() else {
+        let only = median(line.points.iter().filter_map(Point::counted));
+        let only = only.filter(|_| line.counted() >= series.least_runs);
+        return Cell::plain(value(line.figure, only));
+    };
+    let mut levels = vec![value(line.figure, Some(first.levels.0))];
+    let later = line.turns.iter();
+    levels.extend(later.map(|it| value(line.figure, Some(it.levels.1))));
+    let last = line.turns.last().map_or(Change::Unchanged, |it| it.change);
+    Cell::plain(levels.join(" → ")).styled(tone(last))
+}
+
+/// What is said of a broker.
+struct Said {
+    sign: char,
+    tone: anstyle::Style,
+    text: String,
+    /// Lines below it.
+    more: Vec<String>,
+}
+
+fn sentences(history: &History) -> Vec<Said> {
+    let mut all = Vec::new();
+    for series in &history.series {
+        let label = label(history, series);
+        for line in &series.lines {
+            all.extend(
+                line.turns
+                    .iter()
+                    .map(|turn| turned(history, series, line, turn)),
+            );
+        }
+        let names = |wanted: &dyn Fn(&&Line) -> bool| -> Vec<String> {
+            let lines = series.lines.iter().filter(wanted);
+            lines.map(|it| it.figure.short()).collect()
+        };
+        let is_long = |it: &Line| it.counted() >= series.least_runs;
+        let steady = names(&|it| it.turns.is_empty() && is_long(it));
+        if !steady.is_empty() {
+            all.push(Said {
+                sign: '=',
+                tone: anstyle::Style::new(),
+                text: format!("{label}: no lasting change of {}", listed(&steady)),
+                more: Vec::new(),
+            });
+        }
+        let short = names(&|it| it.turns.is_empty() && !is_long(it));
+        if !short.is_empty() {
+            let few = series.lines.iter().filter(|it| !is_long(it));
+            let least = few.map(Line::counted).min().unwrap_or(0);
+            all.push(Said {
+                sign: '?',
+                tone: style::WARN,
+                text: format!(
+                    "{label}: too few runs that count to tell a lasting change of {}: {least} of at least {}",
+                    listed(&short),
+                    series.least_runs
+                ),
+                more: Vec::new(),
+            });
+        }
+    }
+    all
+}
+
+fn turned(history: &History, series: &Series, line: &Line, turn: &Turn) -> Said {
+    let at = when(history.runs[series.entries[turn.entry].run]);
+    let interval = match turn.interval {
+        Some((low, high)) => {
+            let bare = |end: f64| ratio(Some(end)).trim_end_matches(" ×").to_owned();
+            format!("95 % interval {} to {}, ", bare(low), bare(high))
+        }
+        None => String::new(),
+    };
+    let (sign, word) = match turn.change {
+        Change::Regressed => ('✗', "worse"),
+        _ => ('✓', "better"),
+    };
+    let (before, since) = turn.runs;
+    Said {
+        sign,
+        tone: tone(turn.change),
+        text: format!(
+            "{}: {} {word} from {at} on: {} → {} ({}, {interval}{before} and {since} runs)",
+            label(history, series),
+            line.figure.short(),
+            value(line.figure, Some(turn.levels.0)),
+            value(line.figure, Some(turn.levels.1)),
+            ratio(Some(turn.ratio)),
+        ),
+        more: vec![match turn.differences.is_empty() {
+            true => "nothing that results tell of changed then".to_owned(),
+            false => format!("changed then: {}", different(&turn.differences)),
+        }],
+    }
+}
+
+fn notes(history: &History) -> Vec<String> {
+    let lines = || history.series.iter().flat_map(|it| &it.lines);
+    let mut notes = vec![
+        "a figure is the median of the valid trials of a run (n); ratio is that to the last valid run before, \
+         and ✗ or ✓ stands where `compare` would call it worse or better"
+            .to_owned(),
+        "◆ begins a new level: found by permutation tests over the runs, which call one where there is none in \
+         at most 5 % of the histories of a broker, and beyond the margin of `compare`"
+            .to_owned(),
+    ];
+    let any = |worth: Worth| {
+        lines()
+            .flat_map(|it| &it.points)
+            .any(|it| it.worth == worth)
+    };
+    if any(Worth::Blurred) {
+        notes.push(
+            "~ instrument-limited: the generator was late itself by more than a tenth of it, so it is not \
+             counted"
+                .to_owned(),
+        );
+    }
+    let gaps = lines()
+        .flat_map(|it| &it.points)
+        .any(|it| drawn(it).is_none());
+    let lost = lines()
+        .flat_map(|it| &it.points)
+        .any(|it| drawn(it).is_some_and(f64::is_infinite));
+    let signs = [
+        (gaps, format!("{GAP} not valid, or not measured")),
+        (lost, format!("{BEYOND} lost")),
+    ];
+    let signs: Vec<String> = signs.into_iter().filter(|it| it.0).map(|it| it.1).collect();
+    if !signs.is_empty() {
+        notes.push(format!("in the row of bars: {}", signs.join(", ")));
+    }
+    if history.series.iter().any(|it| it.entries.len() > ROWS) {
+        notes.push(format!("the newest {ROWS} runs; --format csv has all"));
+    }
+    notes
+}
