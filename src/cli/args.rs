@@ -201,6 +201,9 @@ pub struct Run {
     /// Write latency.hlog also here
     #[arg(long, value_name = "PATH")]
     pub export_hdr: Option<PathBuf>,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics while the run goes: 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", env = "MQBENCH_METRICS")]
+    pub metrics: Option<String>,
     /// Judge the run by an earlier one, as `gate` does
     #[arg(long, value_name = "RESULT", env = "MQBENCH_BASELINE")]
     pub baseline: Option<PathBuf>,

@@ -88,8 +88,8 @@ pub enum Event<'a> {
     Begin(&'a PlannedTrial, u32),
     /// How far it is.
     Progress(Progress),
-    /// It is over; and whether it is made again.
-    End(&'a Attempt, bool),
+    /// It is over: all that was seen, what it is worth, and whether it is made again.
+    End(&'a Record, &'a Attempt, bool),
     /// Something that the user should know.
     Say(String),
 }
@@ -130,7 +130,7 @@ pub fn run(
                 && !record.interrupted
                 && attempt <= plan.disturbed.repeats;
             store.keep_trial(trial.number, attempt, &record)?;
-            tell(Event::End(&seen, again));
+            tell(Event::End(&record, &seen, again));
             results.add(seen);
             store.keep(results)?;
             if !again {

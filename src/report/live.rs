@@ -347,6 +347,7 @@ mod tests {
             latency: Some([140_000, 410_000]),
             backlog: 0,
             errors: 0,
+            second: None,
         };
         assert_eq!(
             state.lines(17.0),

@@ -12,6 +12,7 @@ pub mod json;
 pub mod junit;
 pub mod live;
 pub mod markdown;
+pub mod metrics;
 pub mod notes;
 pub mod rows;
 pub mod series;

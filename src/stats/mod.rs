@@ -15,4 +15,6 @@ pub mod shift;
 pub mod thresholds;
 
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod tests;

@@ -7,4 +7,5 @@ mod commands;
 mod compared;
 mod formats;
 mod history;
+mod metrics;
 mod refused;
