@@ -201,6 +201,9 @@ pub struct Run {
     /// Write latency.hlog also here
     #[arg(long, value_name = "PATH")]
     pub export_hdr: Option<PathBuf>,
+    /// Watch the run on the whole terminal: every broker, second by second
+    #[arg(long, env = "MQBENCH_LIVE")]
+    pub live: bool,
     /// Serve metrics for Prometheus at http://ADDRESS/metrics while the run goes: 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS", env = "MQBENCH_METRICS")]
     pub metrics: Option<String>,

@@ -9,7 +9,7 @@ use crate::plan::{Connection, Plan};
 use crate::processes::exporter::Exporter;
 use crate::processes::fleet::Fleet;
 use crate::processes::supervisor::{self, Event};
-use crate::report::live::{Ended, Live};
+use crate::report::live::{Ended, Keys, Live};
 use crate::report::metrics::{self, Metrics};
 use crate::report::text::View;
 use crate::report::{self, Format, files};
@@ -21,6 +21,7 @@ use crate::servers::group::random_id;
 use crate::stats::compare::Options;
 use crate::stats::exit::Exit;
 use crate::stats::thresholds;
+use crate::terminal::progress::Mode;
 
 use super::args::Run;
 use super::output::Output;
@@ -69,7 +70,7 @@ fn carry_out(
     supervisor::listen_for_interrupts().map_err(failed)?;
     let reaper = supervisor::reaper().map_err(failed)?;
 
-    let mut live = Live::new(&plan, output.progress());
+    let mut live = live(command, &plan, output);
     let mut fleet = Fleet::start(
         &plan,
         Arc::clone(&reaper) as _,
@@ -217,6 +218,27 @@ impl Exported {
         }
         self.exporter.show(self.metrics.render());
     }
+}
+
+/// Progress as it was asked for, and as the terminal allows.
+fn live(command: &Run, plan: &Plan, output: &Output) -> Live {
+    let mode = output.progress();
+    let why = match (command.live, mode) {
+        (true, Mode::Drawn) => {
+            let keys = Keys {
+                quit: supervisor::interrupt,
+                is_quitting: supervisor::is_interrupted,
+            };
+            match Live::full(plan, output.color_err, keys) {
+                Ok(live) => return live,
+                Err(error) => error.to_string(),
+            }
+        }
+        (true, Mode::Lines) => "standard error is no terminal that can be drawn on".to_owned(),
+        _ => return Live::new(plan, mode),
+    };
+    output.remark(format!("no --live: {why}; progress is shown as without it"));
+    Live::new(plan, mode)
 }
 
 fn show(live: &mut Live, event: Event) {

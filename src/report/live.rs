@@ -1,17 +1,22 @@
 //! A run while it goes: what its progress says.
 
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::measure::latency::Kind;
-use crate::measure::percentile::Percentile;
 use crate::measure::progress::Progress;
 use crate::measure::verdict::Outcome;
 use crate::plan::{Plan, PlannedTrial};
 use crate::results::Attempt;
 use crate::scenario::workload::Measure;
 use crate::terminal::diagnostic::printable;
+use crate::terminal::fullscreen::FullScreen;
 use crate::terminal::numbers::{self, counted, span};
 use crate::terminal::progress::{Mode, Screen, bar};
+use crate::terminal::stderr::say_line;
+
+use super::dashboard::{self, Watched};
 
 /// Characters of the bar.
 const BAR: usize = 15;
@@ -21,9 +26,26 @@ const AROUND: f64 = 2.0;
 /// The progress of a run.
 #[derive(Debug)]
 pub struct Live {
-    screen: Screen,
-    state: State,
-    trial_began: Instant,
+    shown: Shown,
+    state: Arc<Mutex<State>>,
+}
+
+/// Where it is shown.
+#[derive(Debug)]
+enum Shown {
+    /// At the foot of the terminal, or line by line, or not at all.
+    Foot(Screen),
+    /// On the whole terminal; it is drawn by itself.
+    Full(FullScreen),
+}
+
+/// What the keys of the dashboard do.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys {
+    /// Ends the run with what it has.
+    pub quit: fn(),
+    /// Whether that was asked for, by key or otherwise.
+    pub is_quitting: fn() -> bool,
 }
 
 /// How a trial ended.
@@ -39,6 +61,8 @@ pub struct Ended {
     pub again: bool,
     /// Received per second (sent, where nothing consumes).
     pub per_second: f64,
+    /// p50 of its headline latency in nanoseconds, where it has one.
+    pub p50: Option<u64>,
     /// p99 of its headline latency in nanoseconds, where it has one.
     pub p99: Option<u64>,
 }
@@ -56,7 +80,8 @@ impl Ended {
         let mut measured = headline
             .iter()
             .filter_map(|kind| attempt.latencies.get(kind));
-        let p99 = measured.next().and_then(|summary| summary.named("p99"));
+        let headline = measured.next();
+        let value = |name: &str| headline?.named(name)?.value();
         let rates = attempt.rates;
         Ended {
             outcome: attempt.verdict.outcome,
@@ -68,98 +93,149 @@ impl Ended {
             } else {
                 rates.sent
             },
-            p99: p99.and_then(Percentile::value),
+            p50: value("p50"),
+            p99: value("p99"),
         }
     }
 }
 
+/// What is known of the run.
 #[derive(Debug)]
-struct State {
-    scenario: String,
-    labels: Vec<String>,
+pub(super) struct State {
+    pub scenario: String,
+    pub labels: Vec<String>,
     /// Number, block and broker, in the order of the plan.
-    order: Vec<(u32, u32, usize)>,
-    blocks: u32,
-    trials_each: usize,
+    pub order: Vec<(u32, u32, usize)>,
+    pub blocks: u32,
+    pub trials_each: usize,
     /// Seconds that a trial takes by the plan.
     planned: f64,
     /// Seconds that trials took.
     took: Vec<f64>,
     /// Trials that are over.
-    over: usize,
-    current: Option<Current>,
+    pub over: usize,
+    pub current: Option<Current>,
     /// Brokers of this block that are over, and whether all was well.
     done: Vec<(usize, bool)>,
-    suspended: usize,
+    pub suspended: usize,
+    /// One for each broker: what a dashboard shows of it.
+    pub watched: Vec<Watched>,
+    /// Lines that stay.
+    pub said: Vec<String>,
 }
 
+/// The trial that runs.
 #[derive(Debug)]
-struct Current {
-    place: usize,
-    attempt: u32,
-    progress: Progress,
+pub(super) struct Current {
+    pub place: usize,
+    pub attempt: u32,
+    pub progress: Progress,
+    /// When it began, and when it was heard of last.
+    pub began: Instant,
+    pub heard: Instant,
 }
 
 impl Live {
     /// Nothing was done yet, nothing is shown.
     pub fn new(plan: &Plan, mode: Mode) -> Live {
         Live {
-            screen: Screen::new(mode),
-            state: State::new(plan),
-            trial_began: Instant::now(),
+            shown: Shown::Foot(Screen::new(mode)),
+            state: Arc::new(Mutex::new(State::new(plan))),
         }
+    }
+
+    /// On the whole terminal.
+    ///
+    /// # Errors
+    /// Where the terminal cannot be had.
+    pub fn full(plan: &Plan, color: bool, keys: Keys) -> io::Result<Live> {
+        let state = Arc::new(Mutex::new(State::new(plan)));
+        let drawn = Arc::clone(&state);
+        let frame = move |columns, rows| {
+            let quitting = (keys.is_quitting)();
+            dashboard::frame(&locked(&drawn), columns, rows, color, quitting)
+        };
+        let key = move |typed| {
+            if matches!(typed, b'q' | b'Q') {
+                (keys.quit)();
+            }
+        };
+        Ok(Live {
+            shown: Shown::Full(FullScreen::open(frame, key)?),
+            state,
+        })
     }
 
     /// How many servers are suspended while others are measured.
     pub fn suspended(&mut self, servers: usize) {
-        self.state.suspended = servers;
-        self.draw(0.0);
+        locked(&self.state).suspended = servers;
+        self.draw();
     }
 
     /// A trial begins; `attempt` counts from 1.
     pub fn begin(&mut self, trial: &PlannedTrial, attempt: u32) {
-        self.trial_began = Instant::now();
-        self.state.begin(trial.number, attempt);
-        self.draw(0.0);
+        locked(&self.state).begin(trial.number, attempt);
+        self.draw();
     }
 
     /// The running trial says how far it is.
     pub fn progress(&mut self, progress: Progress) {
-        if let Some(current) = &mut self.state.current {
-            current.progress = progress;
-        }
-        self.draw(self.trial_began.elapsed().as_secs_f64());
+        locked(&self.state).progress(progress);
+        self.draw();
     }
 
     /// The running trial is over. Where standard error is no terminal, this prints its line.
     pub fn end(&mut self, ended: &Ended) {
-        let seconds = self.trial_began.elapsed().as_secs_f64();
-        let line = self.state.end(ended, seconds);
-        if self.screen.mode() == Mode::Lines {
-            self.screen.say(&line);
+        let line = {
+            let mut state = locked(&self.state);
+            let began = state.current.as_ref().map(|it| it.began);
+            let seconds = began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+            state.end(ended, seconds)
+        };
+        if let Shown::Foot(screen) = &self.shown
+            && screen.mode() == Mode::Lines
+        {
+            screen.say(&line);
         }
-        self.draw(0.0);
+        self.draw();
     }
 
-    /// Prints a line that stays: a warning, or what is being waited for.
+    /// Prints a line that stays: a warning, or what is being waited for. On the whole terminal it is shown
+    /// at once and printed in the end.
     pub fn say(&self, line: &str) {
-        self.screen.say(line);
+        match &self.shown {
+            Shown::Foot(screen) => screen.say(line),
+            Shown::Full(_) => locked(&self.state).said.push(line.to_owned()),
+        }
     }
 
     /// Takes everything away. Dropping does so too.
-    pub fn finish(&mut self) {
-        self.screen.clear();
+    pub fn finish(self) {
+        if let Shown::Full(screen) = self.shown {
+            drop(screen);
+            for line in &locked(&self.state).said {
+                say_line(line);
+            }
+        }
     }
 
-    fn draw(&mut self, elapsed: f64) {
-        if self.screen.mode() == Mode::Drawn {
-            self.screen.draw(&self.state.lines(elapsed));
+    fn draw(&mut self) {
+        if let Shown::Foot(screen) = &mut self.shown
+            && screen.mode() == Mode::Drawn
+        {
+            let state = locked(&self.state);
+            screen.draw(&state.lines(state.elapsed()));
         }
     }
 }
 
+/// What is known is known, whoever panicked meanwhile.
+fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl State {
-    fn new(plan: &Plan) -> State {
+    pub fn new(plan: &Plan) -> State {
         let brokers = plan.brokers.len().max(1);
         let measure = match plan.phases.measure {
             Measure::Time(time) => time.as_secs_f64(),
@@ -179,10 +255,32 @@ impl State {
             current: None,
             done: Vec::new(),
             suspended: 0,
+            watched: plan.brokers.iter().map(|_| Watched::default()).collect(),
+            said: Vec::new(),
         }
     }
 
-    fn begin(&mut self, number: u32, attempt: u32) {
+    /// Seconds since the running trial began.
+    pub fn elapsed(&self) -> f64 {
+        let current = self.current.as_ref();
+        current.map_or(0.0, |it| it.began.elapsed().as_secs_f64())
+    }
+
+    /// What the worker says.
+    pub fn progress(&mut self, progress: Progress) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let broker = self.order[current.place].2;
+        if let Some(watched) = self.watched.get_mut(broker) {
+            watched.progress(&progress);
+        }
+        current.heard = Instant::now();
+        current.progress = progress;
+    }
+
+    /// A trial begins; attempts count from 1.
+    pub fn begin(&mut self, number: u32, attempt: u32) {
         let Some(place) = self.order.iter().position(|it| it.0 == number) else {
             return;
         };
@@ -191,20 +289,28 @@ impl State {
             self.done.clear();
         }
         self.over = place;
+        if let Some(watched) = self.watched.get_mut(self.order[place].2) {
+            watched.begin();
+        }
         self.current = Some(Current {
             place,
             attempt,
             progress: Progress::starting(),
+            began: Instant::now(),
+            heard: Instant::now(),
         });
     }
 
     /// The line that says how it ended.
-    fn end(&mut self, ended: &Ended, seconds: f64) -> String {
+    pub fn end(&mut self, ended: &Ended, seconds: f64) -> String {
         self.took.push(seconds);
         let Some(current) = self.current.take() else {
             return String::new();
         };
         let (_, block, broker) = self.order[current.place];
+        if let Some(watched) = self.watched.get_mut(broker) {
+            watched.end(ended);
+        }
         let well = ended.outcome == Outcome::Ok;
         if !ended.again {
             self.over = current.place + 1;
@@ -235,12 +341,12 @@ impl State {
         line
     }
 
-    fn label(&self, broker: usize) -> &str {
+    pub fn label(&self, broker: usize) -> &str {
         self.labels.get(broker).map_or("", String::as_str)
     }
 
     /// Seconds until the end, as far as the trials so far tell.
-    fn left(&self, elapsed: f64) -> f64 {
+    pub fn left(&self, elapsed: f64) -> f64 {
         let each = crate::stats::median::median(self.took.iter().copied());
         let each = each.unwrap_or(self.planned);
         let trials = (self.order.len() - self.over) as f64;
@@ -324,6 +430,7 @@ mod tests {
             disturbed: None,
             again: false,
             per_second: 5_000.0,
+            p50: Some(140_000),
             p99: Some(410_000),
         }
     }

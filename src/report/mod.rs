@@ -3,6 +3,7 @@
 pub mod cells;
 pub mod columns;
 pub mod csv;
+mod dashboard;
 pub mod files;
 pub mod headline;
 pub mod history;

@@ -7,5 +7,6 @@ mod commands;
 mod compared;
 mod formats;
 mod history;
+mod live;
 mod metrics;
 mod refused;
