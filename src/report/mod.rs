@@ -51,7 +51,13 @@ pub fn render(format: Format, results: &Results, view: &View) -> String {
 }
 
 #[cfg(test)]
+mod dashboard_tests;
+#[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod live_tests;
+#[cfg(test)]
+mod metrics_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
