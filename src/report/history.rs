@@ -1,5 +1,7 @@
 //! Many runs of the same question over time.
 
+use std::collections::BTreeMap;
+
 use super::Format;
 use super::headline::headline;
 use super::history_files;
@@ -162,7 +164,11 @@ fn runs(history: &History, series: &Series) -> Table {
         table.column("ratio", Align::Right);
     }
     table.column("n", Align::Right);
-    let skipped = series.entries.len().saturating_sub(ROWS);
+    let skipped = match series.entries.len().saturating_sub(ROWS) {
+        // The line that says so would take its place.
+        1 => 0,
+        more => more,
+    };
     for (place, entry) in series.entries.iter().enumerate().skip(skipped) {
         let mut cells = vec![Cell::plain(when(history.runs[entry.run]))];
         for line in &series.lines {
@@ -211,8 +217,10 @@ fn beside(point: &Point) -> Cell {
     match verdict {
         Verdict::Judged(change @ Change::Regressed) => cell.mark('✗').styled(tone(*change)),
         Verdict::Judged(change @ Change::Improved) => cell.mark('✓').styled(tone(*change)),
-        Verdict::Judged(Change::Unchanged | Change::Inconclusive) => cell,
-        Verdict::NotMeasured | Verdict::Invalid | Verdict::Blurred => cell.styled(style::DIM),
+        Verdict::Judged(Change::Unchanged | Change::Inconclusive)
+        | Verdict::NotMeasured
+        | Verdict::Invalid
+        | Verdict::Blurred => cell.styled(style::DIM),
     }
 }
 
@@ -298,8 +306,8 @@ fn overview(history: &History) -> Table {
         Align::Left,
     );
     table.column("newest", Align::Right);
-    table.column("counted", Align::Right);
     table.column("levels", Align::Left);
+    table.column("counted", Align::Right);
     for series in &history.series {
         for (i, line) in series.lines.iter().enumerate() {
             let label = if i == 0 {
@@ -312,8 +320,8 @@ fn overview(history: &History) -> Table {
                 Cell::plain(line.figure.short()),
                 Cell::plain(spark(line)),
                 newest(line),
-                Cell::plain(format!("{} of {}", line.counted(), line.points.len())),
                 levels(series, line),
+                Cell::plain(format!("{} of {}", line.counted(), line.points.len())),
             ];
             table.rows.push(Row {
                 cells,
@@ -374,13 +382,7 @@ fn sentences(history: &History) -> Vec<Said> {
     let mut all = Vec::new();
     for series in &history.series {
         let label = label(history, series);
-        for line in &series.lines {
-            all.extend(
-                line.turns
-                    .iter()
-                    .map(|turn| turned(history, series, line, turn)),
-            );
-        }
+        all.extend(turns(history, series));
         let names = |wanted: &dyn Fn(&&Line) -> bool| -> Vec<String> {
             let lines = series.lines.iter().filter(wanted);
             lines.map(|it| it.figure.short()).collect()
@@ -414,36 +416,59 @@ fn sentences(history: &History) -> Vec<Said> {
     all
 }
 
-fn turned(history: &History, series: &Series, line: &Line, turn: &Turn) -> Said {
-    let at = when(history.runs[series.entries[turn.entry].run]);
+/// A sentence for each run from which on something was worse, or better, with a line for each figure.
+fn turns(history: &History, series: &Series) -> Vec<Said> {
+    let mut found: BTreeMap<(usize, bool), Vec<(&Line, &Turn)>> = BTreeMap::new();
+    for line in &series.lines {
+        for turn in &line.turns {
+            let is_better = turn.change == Change::Improved;
+            let same = found.entry((turn.entry, is_better)).or_default();
+            same.push((line, turn));
+        }
+    }
+    let said = found.into_iter().map(|((entry, is_better), turns)| {
+        let at = when(history.runs[series.entries[entry].run]);
+        let (sign, tone, word) = match is_better {
+            true => ('✓', style::GOOD, "better"),
+            false => ('✗', style::BAD, "worse"),
+        };
+        let mut more: Vec<String> = turns
+            .iter()
+            .map(|(line, turn)| turned(line, turn))
+            .collect();
+        let differences = turns.first().map_or(&[][..], |it| &it.1.differences);
+        more.push(match differences {
+            [] => "nothing that results tell of changed then".to_owned(),
+            some => format!("changed then: {}", different(some)),
+        });
+        Said {
+            sign,
+            tone,
+            text: format!("{}: {word} from {at} on", label(history, series)),
+            more,
+        }
+    });
+    said.collect()
+}
+
+/// `p99 1.2 ms → 1.9 ms: 1.60 × (95 % interval 1.57 to 1.62), 8 runs before and 5 since`.
+fn turned(line: &Line, turn: &Turn) -> String {
     let interval = match turn.interval {
         Some((low, high)) => {
             let bare = |end: f64| ratio(Some(end)).trim_end_matches(" ×").to_owned();
-            format!("95 % interval {} to {}, ", bare(low), bare(high))
+            format!(" (95 % interval {} to {})", bare(low), bare(high))
         }
         None => String::new(),
     };
-    let (sign, word) = match turn.change {
-        Change::Regressed => ('✗', "worse"),
-        _ => ('✓', "better"),
-    };
     let (before, since) = turn.runs;
-    Said {
-        sign,
-        tone: tone(turn.change),
-        text: format!(
-            "{}: {} {word} from {at} on: {} → {} ({}, {interval}{before} and {since} runs)",
-            label(history, series),
-            line.figure.short(),
-            value(line.figure, Some(turn.levels.0)),
-            value(line.figure, Some(turn.levels.1)),
-            ratio(Some(turn.ratio)),
-        ),
-        more: vec![match turn.differences.is_empty() {
-            true => "nothing that results tell of changed then".to_owned(),
-            false => format!("changed then: {}", different(&turn.differences)),
-        }],
-    }
+    format!(
+        "{} {} → {}: {}{interval}, {} before and {since} since",
+        line.figure.short(),
+        value(line.figure, Some(turn.levels.0)),
+        value(line.figure, Some(turn.levels.1)),
+        ratio(Some(turn.ratio)),
+        numbers::counted(before as u64, "run"),
+    )
 }
 
 fn notes(history: &History) -> Vec<String> {
@@ -482,7 +507,7 @@ fn notes(history: &History) -> Vec<String> {
     if !signs.is_empty() {
         notes.push(format!("in the row of bars: {}", signs.join(", ")));
     }
-    if history.series.iter().any(|it| it.entries.len() > ROWS) {
+    if history.series.iter().any(|it| it.entries.len() > ROWS + 1) {
         notes.push(format!("the newest {ROWS} runs; --format csv has all"));
     }
     notes
