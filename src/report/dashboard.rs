@@ -3,22 +3,16 @@
 //! A frame is a pure function of what is known and of the size. What does not fit is left out in this order:
 //! columns from the right, empty lines, what was said, the seconds of the trial that runs, brokers far from it.
 
-use std::collections::VecDeque;
-
 use anstyle::Style;
 
-use super::live::{Current, Ended, State};
-use crate::measure::progress::{Phase, Progress};
-use crate::measure::record::Second;
+use super::under_way::{Current, State, Watched};
+use crate::measure::progress::Phase;
 use crate::measure::verdict::Outcome;
-use crate::stats::median::median;
 use crate::terminal::numbers::{self, counted, span};
 use crate::terminal::progress::{bar, cut};
 use crate::terminal::spark::sparkline;
 use crate::terminal::style::{self, paint, width};
 
-/// Seconds that are remembered: more than a wide terminal shows.
-const SECONDS: usize = 240;
 /// Labels are cut at so many columns, and at a quarter of the terminal's.
 const LABEL: usize = 20;
 /// Signs of trials; of more than these the number is shown.
@@ -36,104 +30,12 @@ const RANGE: f64 = 0.405;
 const NOTABLE: f64 = 0.02;
 const PLAIN: Style = Style::new();
 
-/// What a dashboard shows of a broker.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    /// How its trials ended, repeated ones apart.
-    ended: Vec<Ended>,
-    /// p50 and p99 of each second of the trial that runs, or of the last one; nanoseconds.
-    seconds: VecDeque<Option<[u64; 2]>>,
-    /// The last second of its trial.
-    last: Option<Second>,
-    /// Messages per second, backlog and failures in its last second.
-    rate: f64,
-    backlog: u64,
-    errors: u64,
-}
-
-impl Watched {
-    /// A trial of it begins.
-    pub fn begin(&mut self) {
-        self.seconds.clear();
-        self.last = None;
-        (self.rate, self.backlog, self.errors) = (0.0, 0, 0);
-    }
-
-    /// Its trial says how far it is.
-    pub fn progress(&mut self, progress: &Progress) {
-        if progress.phase == Phase::Starting {
-            // A backlog that is laid in.
-            self.rate = progress.per_second;
-        }
-        let Some(second) = &progress.second else {
-            return;
-        };
-        self.last = Some((**second).clone());
-        self.rate = progress.per_second;
-        self.backlog = progress.backlog;
-        self.errors = progress.errors;
-        if self.seconds.len() == SECONDS {
-            self.seconds.pop_front();
-        }
-        self.seconds.push_back(progress.latency);
-    }
-
-    /// Its trial is over.
-    pub fn end(&mut self, ended: &Ended) {
-        if !ended.again {
-            self.ended.push(ended.clone());
-        }
-    }
-
-    /// Median of a figure over the trials so far.
-    fn so_far(&self, of: impl Fn(&Ended) -> Option<f64>) -> Option<f64> {
-        median(self.ended.iter().filter_map(of))
-    }
-
-    /// Rate, p50 and p99: of the last second, or of the trials so far.
-    pub fn figures(&self, is_running: bool) -> [Option<f64>; 3] {
-        match (is_running, self.seconds.iter().rev().flatten().next()) {
-            (true, last) => {
-                let [p50, p99] = match last {
-                    Some(last) => last.map(|nanoseconds| Some(nanoseconds as f64)),
-                    None => [None; 2],
-                };
-                [(!self.seconds.is_empty()).then_some(self.rate), p50, p99]
-            }
-            (false, _) => [
-                self.so_far(|it| Some(it.per_second)),
-                self.so_far(|it| it.p50.map(|it| it as f64)),
-                self.so_far(|it| it.p99.map(|it| it as f64)),
-            ],
-        }
-    }
-
-    /// `▁▂▁▇`: p50 (0) or p99 (1) of the newest seconds.
-    fn bars(&self, which: usize, most: usize) -> String {
-        let skipped = self.seconds.len().saturating_sub(most);
-        let values = self.seconds.iter().skip(skipped);
-        let logs = values.map(|it| it.map(|two| (two[which].max(1) as f64).ln()));
-        sparkline(&logs.collect::<Vec<_>>(), RANGE)
-    }
-
-    /// The worst that was said of a trial; `None` where there was none yet.
-    pub fn verdict(&self) -> Option<Outcome> {
-        self.ended
-            .iter()
-            .map(|it| it.outcome)
-            .max_by_key(|it| rank(*it))
-    }
-}
-
-/// The worse, the more.
-fn rank(outcome: Outcome) -> u8 {
-    match outcome {
-        Outcome::Ok => 0,
-        Outcome::GeneratorLimited => 1,
-        Outcome::Saturated => 2,
-        Outcome::BrokenPromise => 3,
-        Outcome::Failed => 4,
-    }
+/// `▁▂▁▇`: p50 (0) or p99 (1) of the newest seconds.
+fn bars(watched: &Watched, which: usize, most: usize) -> String {
+    let skipped = watched.seconds.len().saturating_sub(most);
+    let values = watched.seconds.iter().skip(skipped);
+    let logs = values.map(|it| it.map(|two| (two[which].max(1) as f64).ln()));
+    sparkline(&logs.collect::<Vec<_>>(), RANGE)
 }
 
 fn tone(outcome: Outcome) -> Style {
@@ -292,7 +194,7 @@ fn table(state: &State, columns: usize, color: bool, rows: usize) -> Vec<String>
     let fixed = 2 + label + 2 + signs;
     let figures = 3 * FIGURE;
     let behind = 2 + BACKLOG + 2 + 14;
-    let bars = columns.saturating_sub(1 + fixed + figures + behind + 2);
+    let width_of_bars = columns.saturating_sub(1 + fixed + figures + behind + 2);
     let mut lines = Vec::new();
     let mut line = Line::new(columns, color);
     let titles = format!(
@@ -304,9 +206,9 @@ fn table(state: &State, columns: usize, color: bool, rows: usize) -> Vec<String>
     for title in ["rate/s", "p50", "p99"] {
         line.push(&format!("{title:>FIGURE$}"), style::DIM);
     }
-    if bars >= BARS {
+    if width_of_bars >= BARS {
         line.push(
-            &format!("  {}", style::pad("p99 by second", bars)),
+            &format!("  {}", style::pad("p99 by second", width_of_bars)),
             style::DIM,
         );
     }
@@ -343,8 +245,8 @@ fn table(state: &State, columns: usize, color: bool, rows: usize) -> Vec<String>
             let missing = FIGURE.saturating_sub(width(&text));
             line.push(&format!("{}{text}", " ".repeat(missing)), tone);
         }
-        if bars >= BARS {
-            let drawn = style::pad(&watched.bars(1, bars), bars);
+        if width_of_bars >= BARS {
+            let drawn = style::pad(&bars(watched, 1, width_of_bars), width_of_bars);
             let tone = if is_running { PLAIN } else { style::DIM };
             line.push(&format!("  {drawn}"), tone);
         }
@@ -439,7 +341,7 @@ fn detail(state: &State, columns: usize, color: bool) -> Vec<String> {
         let text = numbers::time(value);
         let missing = 8_usize.saturating_sub(width(&text));
         let title = format!("    {name} {}{text}  ", " ".repeat(missing));
-        let bars = watched.bars(which, columns.saturating_sub(1 + width(&title)));
+        let bars = bars(watched, which, columns.saturating_sub(1 + width(&title)));
         lines.push(Line::of(columns, color, &format!("{title}{bars}"), PLAIN));
     }
     if let Some(second) = &watched.last {

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::dashboard::*;
-use super::live::{Ended, State};
+use super::under_way::{Ended, State};
 use crate::measure::progress::{Phase, Progress};
 use crate::measure::verdict::Outcome;
 use crate::results::sample;

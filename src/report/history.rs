@@ -141,7 +141,7 @@ fn when(run: &Stored) -> String {
 }
 
 /// A broker's label, with what it was asked for where another one has the same.
-pub(super) fn label(history: &History, series: &Series) -> String {
+fn label(history: &History, series: &Series) -> String {
     let namesakes = history.series.iter().filter(|it| it.label == series.label);
     let label = printable(series.label);
     match namesakes.count() {
@@ -235,7 +235,8 @@ fn tone(change: Change) -> anstyle::Style {
 /// What stands below the row of a run.
 fn remarks(entry: &Entry) -> Vec<(String, anstyle::Style)> {
     let mut notes = Vec::new();
-    if let Some(why) = invalid(entry) {
+    if let Some(why) = entry.invalid() {
+        let why = printable(&why);
         notes.push((format!("⚠ not counted: {why}"), style::BAD));
     }
     if !entry.differences.is_empty() {
@@ -243,21 +244,6 @@ fn remarks(entry: &Entry) -> Vec<(String, anstyle::Style)> {
         notes.push((text, style::WARN));
     }
     notes
-}
-
-/// Why the figures of a broker do not count; `None` where they do.
-pub(super) fn invalid(entry: &Entry) -> Option<String> {
-    if entry.group.is_valid() {
-        return None;
-    }
-    let said = entry.group.example().map(|it| {
-        let outcome = it.verdict.outcome.name();
-        match it.verdict.reason.as_str() {
-            "" => outcome.to_owned(),
-            reason => printable(&format!("{outcome}: {reason}")),
-        }
-    });
-    Some(said.unwrap_or("no trial was made".to_owned()))
 }
 
 /// `nats: server 2.10 → 2.11 · kernel 6.1 → 6.2`.

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use super::history::invalid;
 use super::versus::{change_name, verdict_name};
 use super::{csv, headline::headline};
 use crate::stats::figure::Figure;
@@ -91,7 +90,7 @@ fn row(
         text(point.value),
         point.trials.to_string(),
         worth(point.worth).to_owned(),
-        invalid(entry).unwrap_or_default(),
+        entry.invalid().unwrap_or_default(),
         text(decision.and_then(|it| it.ratio)),
         text(low),
         text(high),
@@ -147,7 +146,7 @@ fn series(history: &History, series: &Series) -> Value {
                 "run": entry.run,
                 "server_version": server.and_then(|it| it.server_version.as_ref()),
                 "valid_trials": entry.group.ok.len(),
-                "invalid": invalid(entry),
+                "invalid": entry.invalid(),
                 "differences": different(&entry.differences),
             })
         })

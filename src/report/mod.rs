@@ -19,6 +19,7 @@ pub mod rows;
 pub mod series;
 pub mod table;
 pub mod text;
+pub mod under_way;
 pub mod versus;
 pub mod warnings;
 
@@ -54,11 +55,12 @@ pub fn render(format: Format, results: &Results, view: &View) -> String {
 mod dashboard_tests;
 #[cfg(test)]
 mod history_tests;
-#[cfg(test)]
-mod live_tests;
+
 #[cfg(test)]
 mod metrics_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod under_way_tests;
 #[cfg(test)]
 mod versus_tests;

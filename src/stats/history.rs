@@ -82,6 +82,23 @@ pub struct Entry<'a> {
     pub differences: Vec<Difference>,
 }
 
+impl Entry<'_> {
+    /// Why its figures do not count; `None` where they do.
+    pub fn invalid(&self) -> Option<String> {
+        if self.group.is_valid() {
+            return None;
+        }
+        let example = self.group.example().map(|it| {
+            let outcome = it.verdict.outcome.name();
+            match it.verdict.reason.as_str() {
+                "" => outcome.to_owned(),
+                reason => format!("{outcome}: {reason}"),
+            }
+        });
+        Some(example.unwrap_or("no trial was made".to_owned()))
+    }
+}
+
 /// One figure of one broker over time.
 #[derive(Debug)]
 pub struct Line {

@@ -1,4 +1,4 @@
-use super::live::*;
+use super::under_way::*;
 use crate::measure::progress::Phase;
 use crate::measure::progress::Progress;
 use crate::measure::verdict::Outcome;
