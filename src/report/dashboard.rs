@@ -22,6 +22,8 @@ const FIGURE: usize = 8;
 const BACKLOG: usize = 7;
 /// A row of bars has at least so many.
 const BARS: usize = 8;
+/// And at most so many.
+const MOST_BARS: usize = 40;
 /// Lines of what was said, at most.
 const SAID: usize = 4;
 /// Seconds differ by noise; the bars of a range smaller than half as much again look alike.
@@ -195,6 +197,7 @@ fn table(state: &State, columns: usize, color: bool, rows: usize) -> Vec<String>
     let figures = 3 * FIGURE;
     let behind = 2 + BACKLOG + 2 + 14;
     let width_of_bars = columns.saturating_sub(1 + fixed + figures + behind + 2);
+    let width_of_bars = width_of_bars.min(MOST_BARS);
     let mut lines = Vec::new();
     let mut line = Line::new(columns, color);
     let titles = format!(
