@@ -5,13 +5,17 @@
 //! they are to each other. *latency* paces both alike at 1,000 messages of 256 bytes a second; *throughput*
 //! sends as fast as the same window allows, 100 bytes and 1 KiB, and counts the CPU of the client too.
 
+mod jetstream;
 mod kafka;
 mod load;
+mod mqtt;
 mod nats;
 #[cfg(feature = "pulsar")]
 mod pulsar;
 mod rabbitmq;
 mod redis;
+#[path = "../serve/mod.rs"]
+mod serve;
 mod zeromq;
 
 use std::collections::BTreeMap;
@@ -21,15 +25,19 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use load::{Load, Sink, Source};
-use mqbench::drivers;
-use mqbench::drivers::descriptor::Side;
 use mqbench::processes::reaper::Reaper;
-use mqbench::servers::{self, Instance, Keeper, Order};
+use mqbench::servers::{Instance, Keeper};
+use rumqttc::QoS;
 
 /// A system's client in a plain loop.
 pub trait Bare: Sync {
     /// The driver that it stands beside.
     fn driver(&self) -> &'static str;
+
+    /// As it is chosen and shown, where one driver stands here more than once.
+    fn name(&self) -> &'static str {
+        self.driver()
+    }
 
     /// What mqbench is asked for, so that both do the same: `at-least-once`, `disk`.
     fn guarantee(&self) -> (&'static str, &'static str) {
@@ -39,6 +47,11 @@ pub trait Bare: Sync {
     /// Whether publishers wait for acknowledgements.
     fn acks(&self) -> bool {
         false
+    }
+
+    /// What the server is set to besides what the guarantee needs.
+    fn settings(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
     }
 
     /// Options of the driver, as a scenario writes them: `linger: 0ms, `.
@@ -56,7 +69,10 @@ pub trait Bare: Sync {
 }
 
 static SYSTEMS: &[&dyn Bare] = &[
+    &jetstream::JetStream,
     &kafka::Kafka,
+    &mqtt::Mqtt(QoS::AtMostOnce),
+    &mqtt::Mqtt(QoS::AtLeastOnce),
     &nats::Nats,
     #[cfg(feature = "pulsar")]
     &pulsar::Pulsar,
@@ -73,8 +89,8 @@ fn main() {
         .collect();
     let has = |word: &str| args.iter().any(|arg| arg == word);
     let rounds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(5);
-    let named = |system: &&dyn Bare| has(system.driver());
-    let some_named = SYSTEMS.iter().any(|system| has(system.driver()));
+    let named = |system: &&dyn Bare| has(system.driver()) || has(system.name());
+    let some_named = SYSTEMS.iter().any(named);
     let chosen: Vec<&'static dyn Bare> = SYSTEMS
         .iter()
         .copied()
@@ -102,7 +118,12 @@ fn latency(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>
         load::PACED_SIZE
     );
     for system in chosen {
-        let server = serve(*system, reaper);
+        let server = serve::start(
+            system.driver(),
+            system.guarantee(),
+            system.settings(),
+            reaper,
+        );
         let url = address(server.as_ref());
         let (mut bare, mut measured) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
@@ -113,7 +134,7 @@ fn latency(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>
         }
         let (bare, measured) = (median(&mut bare), median(&mut measured));
         let ratio = measured / bare;
-        let name = system.driver();
+        let name = system.name();
         println!("{name:<15} {bare:>10.1} {measured:>10.1} {ratio:>7.3}");
     }
 }
@@ -124,7 +145,12 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
         "system", "bytes", "bare/s", "mqbench/s", "ratio", "bare CPU", "CPU", "more"
     );
     for system in chosen {
-        let server = serve(*system, reaper);
+        let server = serve::start(
+            system.driver(),
+            system.guarantee(),
+            system.settings(),
+            reaper,
+        );
         let url = address(server.as_ref());
         for size in [100, 1024] {
             let (mut bare, mut measured) = (Vec::new(), Vec::new());
@@ -142,7 +168,7 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
             let (bare_cpu, cpu) = (median(&mut bare_cpu), median(&mut cpu));
             println!(
                 "{:<15} {size:>6} {bare:>10.0} {measured:>10.0} {:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
-                system.driver(),
+                system.name(),
                 measured / bare,
                 cpu - bare_cpu
             );
@@ -153,31 +179,6 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// A server set as the guarantee needs it; `None` where the system has none.
-fn serve(system: &dyn Bare, reaper: &Arc<dyn Keeper>) -> Option<Instance> {
-    let driver = drivers::find(system.driver()).expect("a driver");
-    let descriptor = driver.descriptor();
-    let (delivery, durability) = system.guarantee();
-    let offer = descriptor
-        .offers
-        .iter()
-        .find(|offer| (offer.delivery.name(), offer.durability.name()) == (delivery, durability))
-        .expect("an offer of exactly this");
-    let settings = offer.settings.iter().filter(|s| s.side == Side::Server);
-    let order = Order {
-        server: servers::named(descriptor.server?).expect("a known server"),
-        program: None,
-        config: settings
-            .map(|s| (s.key.to_owned(), s.value.to_owned()))
-            .collect(),
-        within: std::env::temp_dir(),
-    };
-    match Instance::start(&order, reaper) {
-        Ok(instance) => Some(instance),
-        Err(error) => panic!("{error}"),
-    }
 }
 
 fn address(server: Option<&Instance>) -> String {

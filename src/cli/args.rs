@@ -1,10 +1,11 @@
 //! The command line as it is typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Format;
+use crate::report::files::PictureFormat;
 use crate::scenario::units::Fraction;
 use crate::stats::figure::Asked;
 
@@ -83,14 +84,17 @@ Exit codes:
 Examples:
   mqbench report results/latest
   mqbench report results/latest --format markdown
-  mqbench report results/latest -o copy            the CSV files and the histogram log, made again")]
+  mqbench report results/latest -o copy            the page, CSV files, histogram log and charts, made again
+  mqbench report results/latest --export-html latency.html
+  mqbench report results/latest --export-svg slides")]
     Report(Report),
     /// Put the brokers of one run, or two runs, side by side: ratios, intervals, verdicts
     #[command(after_help = "\
 Examples:
   mqbench compare results/latest                   each broker beside the best
   mqbench compare results/latest --reference nats --metric p99 --metric broker-cpu
-  mqbench compare results/before results/after     each broker then and now")]
+  mqbench compare results/before results/after     each broker then and now
+  mqbench compare results/before results/after --export-html changes.html")]
     Compare(Compare),
     /// Say whether a run is worse than one before: for CI
     #[command(after_help = "\
@@ -198,6 +202,9 @@ pub struct Run {
     /// Write the comparison as Markdown here
     #[arg(long, value_name = "PATH")]
     pub export_markdown: Option<PathBuf>,
+    /// Write report.html also here
+    #[arg(long, value_name = "PATH")]
+    pub export_html: Option<PathBuf>,
     /// Write latency.hlog also here
     #[arg(long, value_name = "PATH")]
     pub export_hdr: Option<PathBuf>,
@@ -207,12 +214,37 @@ pub struct Run {
     /// Serve metrics for Prometheus at http://ADDRESS/metrics while the run goes: 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS", env = "MQBENCH_METRICS")]
     pub metrics: Option<String>,
+    /// Where charts are wanted besides.
+    #[command(flatten)]
+    pub pictures: Pictures,
     /// Judge the run by an earlier one, as `gate` does
     #[arg(long, value_name = "RESULT", env = "MQBENCH_BASELINE")]
     pub baseline: Option<PathBuf>,
     /// What is let through, and where that is told.
     #[command(flatten)]
     pub gating: Gating,
+}
+
+/// Where charts are wanted.
+#[derive(Debug, Args)]
+pub struct Pictures {
+    /// Write the charts as PNG into this folder
+    #[arg(long, value_name = "DIR")]
+    pub export_png: Option<PathBuf>,
+    /// Write the charts as SVG into this folder
+    #[arg(long, value_name = "DIR")]
+    pub export_svg: Option<PathBuf>,
+}
+
+impl Pictures {
+    /// The folders that are wanted.
+    pub fn wanted(&self) -> impl Iterator<Item = (&Path, PictureFormat)> {
+        let png = self.export_png.as_deref();
+        let svg = self.export_svg.as_deref();
+        let both = [(png, PictureFormat::Png), (svg, PictureFormat::Svg)];
+        both.into_iter()
+            .filter_map(|(folder, format)| Some((folder?, format)))
+    }
 }
 
 /// What a comparison is printed as.
@@ -244,9 +276,15 @@ impl From<FormatArg> for Format {
 pub struct Report {
     /// The folder of a run, or its results.json
     pub result: PathBuf,
-    /// Make the CSV files and the histogram log again, here
+    /// Make the page, the CSV files, the histogram log and the charts again, here
     #[arg(long, short, value_name = "DIR")]
     pub output: Option<PathBuf>,
+    /// Write the page alone, here
+    #[arg(long, value_name = "PATH")]
+    pub export_html: Option<PathBuf>,
+    /// Where charts are wanted besides.
+    #[command(flatten)]
+    pub pictures: Pictures,
     /// How the comparison is printed
     #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
     pub format: FormatArg,
@@ -290,6 +328,9 @@ pub struct Compare {
     /// Compare with this broker of the run rather than with the best
     #[arg(long, value_name = "BROKER")]
     pub reference: Option<String>,
+    /// Write the comparison as a page here
+    #[arg(long, value_name = "PATH")]
+    pub export_html: Option<PathBuf>,
     /// How.
     #[command(flatten)]
     pub comparing: Comparing,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::report::text::View;
 use crate::report::versus::{Versus, differs};
-use crate::report::{Format, junit};
+use crate::report::{Format, html, junit};
 use crate::results::store::replace;
 use crate::results::{Results, Stored};
 use crate::scenario::suggest::did_you_mean;
@@ -31,8 +31,8 @@ pub fn compare(command: &Compare, output: &Output) -> Exit {
             Err(error) => return output.fail(Exit::Usage, error),
         };
         let pairs = brokers(&first.results, reference, &options);
-        let versus = Versus::brokers(&first, pairs);
-        return output.print(&versus.render(command.comparing.format.into(), &view(output)));
+        let versus = Versus::brokers(&first.results, pairs);
+        return show(command, &versus, output);
     };
     let second = match Stored::open(second) {
         Ok(stored) => stored,
@@ -43,9 +43,19 @@ pub fn compare(command: &Compare, output: &Output) -> Exit {
         return output.fail(Exit::Usage, why);
     }
     match versus(&first, &second, &options) {
-        Ok(versus) => output.print(&versus.render(command.comparing.format.into(), &view(output))),
+        Ok(versus) => show(command, &versus, output),
         Err(error) => output.fail(Exit::Usage, error),
     }
+}
+
+/// Prints a comparison, and writes it as a page where one is wanted.
+fn show(command: &Compare, versus: &Versus, output: &Output) -> Exit {
+    if let Some(path) = &command.export_html
+        && let Err(error) = write(path, &html::versus(versus))
+    {
+        return output.fail(Exit::Usage, cannot_write(path, &error));
+    }
+    output.print(&versus.render(command.comparing.format.into(), &view(output)))
 }
 
 /// Judges a candidate by a baseline.

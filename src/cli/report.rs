@@ -1,7 +1,8 @@
 //! `mqbench report`: the comparison again, from stored results.
 
+use crate::report::files::{self, FilesError, Made};
+use crate::report::render;
 use crate::report::text::View;
-use crate::report::{files, render};
 use crate::results::Stored;
 use crate::stats::exit::Exit;
 
@@ -14,26 +15,44 @@ pub fn report(command: &Report, output: &Output) -> Exit {
         Ok(stored) => stored,
         Err(error) => return output.fail(Exit::Usage, error),
     };
-    let mut names = Vec::new();
-    let mut shown = stored.folder.display().to_string();
-    if let Some(to) = &command.output {
-        let made = std::fs::create_dir_all(to)
-            .map_err(|source| files::FilesError::Write {
-                path: to.clone(),
-                source,
-            })
-            .and_then(|()| files::write(&stored.folder, &stored.results, to));
-        match made {
-            Ok(made) => names = made,
-            Err(error) => return output.fail(Exit::Usage, error),
-        }
-        shown = to.display().to_string();
-    }
+    let made = match make(command, &stored) {
+        Ok(made) => made,
+        Err(error) => return output.fail(Exit::Usage, error),
+    };
+    let shown = command.output.as_deref().unwrap_or(&stored.folder);
+    let shown = shown.display().to_string();
     let view = View {
         width: output.width,
         color: output.color_out,
         folder: Some(&shown),
-        files: &names,
+        files: &made.names,
     };
     output.print(&render(command.format.into(), &stored.results, &view))
+}
+
+/// Makes the files that are wanted.
+fn make(command: &Report, stored: &Stored) -> Result<Made, FilesError> {
+    let made = match &command.output {
+        Some(to) => {
+            let folder = std::fs::create_dir_all(to);
+            folder.map_err(|source| FilesError::Write {
+                path: to.clone(),
+                source,
+            })?;
+            let mut made = files::write(&stored.folder, &stored.results, to)?;
+            made.draw(to)?;
+            made
+        }
+        None if command.export_html.is_some() || command.pictures.wanted().next().is_some() => {
+            Made::read(&stored.folder, &stored.results)?
+        }
+        None => Made::default(),
+    };
+    if let Some(path) = &command.export_html {
+        made.export_page(path)?;
+    }
+    for (folder, format) in command.pictures.wanted() {
+        made.export(folder, format)?;
+    }
+    Ok(made)
 }

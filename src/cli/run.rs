@@ -15,7 +15,7 @@ use crate::report::text::View;
 use crate::report::under_way::Ended;
 use crate::report::{self, Format, files};
 use crate::results::provenance::{BrokerProvenance, ContainerProvenance};
-use crate::results::store::{can_replace, replace};
+use crate::results::store::{can_fill, can_replace, replace};
 use crate::results::{Manifest, Provenance, Results, Store, StoreError, Stored};
 use crate::scenario::Scenario;
 use crate::servers::group::random_id;
@@ -57,6 +57,9 @@ fn carry_out(
     // Before anything starts: a run whose results cannot be kept is not worth its time.
     for path in exports(command).into_iter().flatten() {
         can_replace(path).map_err(|error| (Exit::Usage, error.to_string()))?;
+    }
+    for (folder, _) in command.pictures.wanted() {
+        can_fill(folder).map_err(|error| (Exit::Usage, error.to_string()))?;
     }
     let baseline = match &command.baseline {
         Some(path) => Some(Stored::open(path).map_err(|error| (Exit::Usage, error.to_string()))?),
@@ -256,17 +259,25 @@ fn show(live: &mut Live, event: Event) {
 /// where the disk is full, what is printed may be all that the user gets.
 fn report(command: &Run, store: &Store, results: &Results, output: &Output) -> Exit {
     let folder = store.folder();
-    let written = files::write(folder, results, folder);
+    let mut written = files::write(folder, results, folder);
+    let drawn = written.as_mut().map_or(Ok(()), |made| {
+        made.draw(folder)?;
+        let mut wanted = command.pictures.wanted();
+        wanted.try_for_each(|(folder, format)| made.export(folder, format))
+    });
     let shown = folder.display().to_string();
     let view = View {
         width: output.width,
         color: output.color_out,
         folder: Some(&shown),
-        files: written.as_deref().unwrap_or_default(),
+        files: written.as_ref().map_or(&[], |made| &made.names),
     };
     let exported = export(command, folder, results, &view);
     let mut exit = output.print(&report::render(command.format.into(), results, &view));
     if let Err(error) = &written {
+        exit = exit.min(output.fail(Exit::Failed, error));
+    }
+    if let Err(error) = drawn {
         exit = exit.min(output.fail(Exit::Failed, error));
     }
     if let Err(error) = exported {
@@ -275,12 +286,13 @@ fn report(command: &Run, store: &Store, results: &Results, output: &Output) -> E
     exit
 }
 
-/// Where files are wanted besides those in the run's folder: JSON, CSV, Markdown, histograms.
-fn exports(command: &Run) -> [Option<&Path>; 4] {
+/// Where files are wanted besides those in the run's folder: JSON, CSV, Markdown, the page, histograms.
+fn exports(command: &Run) -> [Option<&Path>; 5] {
     [
         command.export_json.as_deref(),
         command.export_csv.as_deref(),
         command.export_markdown.as_deref(),
+        command.export_html.as_deref(),
         command.export_hdr.as_deref(),
     ]
 }
@@ -292,7 +304,7 @@ fn export(command: &Run, folder: &Path, results: &Results, view: &View) -> Resul
             source,
         })
     };
-    let [json, csv, markdown, hdr] = exports(command);
+    let [json, csv, markdown, html, hdr] = exports(command);
     let formats = [
         (json, Format::Json),
         (csv, Format::Csv),
@@ -303,13 +315,15 @@ fn export(command: &Run, folder: &Path, results: &Results, view: &View) -> Resul
             write(path, report::render(format, results, view).as_bytes())?;
         }
     }
-    if let Some(path) = hdr {
-        let log = folder.join("latency.hlog");
-        let content = std::fs::read(&log).map_err(|source| StoreError::NotWritable {
-            path: log.clone(),
-            source,
-        })?;
-        write(path, &content)?;
+    for (path, name) in [(html, "report.html"), (hdr, "latency.hlog")] {
+        if let Some(path) = path {
+            let made = folder.join(name);
+            let content = std::fs::read(&made).map_err(|source| StoreError::NotWritable {
+                path: made.clone(),
+                source,
+            })?;
+            write(path, &content)?;
+        }
     }
     Ok(())
 }

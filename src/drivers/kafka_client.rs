@@ -14,7 +14,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::DriverError;
-use super::target::{CONNECT_TIMEOUT, GONE_AFTER, shown, url};
+use super::target::{CONNECT_TIMEOUT, Endpoint, GONE_AFTER, login, parts, shown, url};
 use super::tls;
 use crate::engine::shared::lock;
 use crate::engine::task::Task;
@@ -206,54 +206,19 @@ pub fn failed(task: &Task, doing: &str) -> impl Fn(KafkaError) -> DriverError + 
     }
 }
 
-/// The addresses of a URL, which may name several: hosts and ports, and the login of the first that has
-/// one.
-#[derive(Debug, PartialEq, Eq)]
-struct Addresses {
-    hosts: Vec<(String, u16)>,
-    login: Option<(String, String)>,
-}
-
-impl Addresses {
-    fn of(url: &str) -> Result<Addresses, String> {
-        let (mut hosts, mut login) = (Vec::new(), None);
-        for part in url.split(',') {
-            let part = part.split_once("://").map_or(part, |(_, rest)| rest);
-            let part = part.split('/').next().unwrap_or(part);
-            let host = match part.rsplit_once('@') {
-                Some((named, host)) => {
-                    let (user, password) = named.split_once(':').unwrap_or((named, ""));
-                    login.get_or_insert((user.to_owned(), password.to_owned()));
-                    host
-                }
-                None => part,
-            };
-            let (name, port) = match host.rsplit_once(':') {
-                // An address of version 6 is in brackets.
-                Some((name, port)) if !port.ends_with(']') => {
-                    let port = port.parse();
-                    (name, port.map_err(|_| format!("`{host}` names no port"))?)
-                }
-                _ => (host, PORT),
-            };
-            if name.is_empty() {
-                return Err("it names no host".to_owned());
-            }
-            hosts.push((name.to_owned(), port));
-        }
-        Ok(Addresses { hosts, login })
-    }
+/// The servers that the address of a task names.
+fn servers(task: &Task) -> Result<Vec<Endpoint>, DriverError> {
+    let understand = DriverError::while_doing(format!("understand the address {}", address(task)));
+    let named = parts(url(task)?).map(|(place, _)| Endpoint::of(place, PORT));
+    named.collect::<Result<_, _>>().map_err(understand)
 }
 
 /// What all clients of a task have in common.
 pub fn config(task: &Task) -> Result<ClientConfig, DriverError> {
-    let understand = DriverError::while_doing(format!("understand the address {}", address(task)));
-    let addresses = Addresses::of(url(task)?).map_err(understand)?;
+    let servers: Vec<String> = servers(task)?.iter().map(Endpoint::place).collect();
     let mut config = ClientConfig::new();
-    let hosts = addresses.hosts.iter();
-    let hosts: Vec<String> = hosts.map(|(host, port)| format!("{host}:{port}")).collect();
     config
-        .set("bootstrap.servers", hosts.join(","))
+        .set("bootstrap.servers", servers.join(","))
         .set("client.id", "mqbench")
         // One write is one batch: there is nothing that the kernel should wait for.
         .set("socket.nagle.disable", "true")
@@ -266,9 +231,9 @@ pub fn config(task: &Task) -> Result<ClientConfig, DriverError> {
         .set("topic.metadata.propagation.max.ms", "2000")
         .set("allow.auto.create.topics", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
-    let login = match (&task.user, &task.password) {
+    let named = match (&task.user, &task.password) {
         (Some(user), password) => Some((user.clone(), password.clone().unwrap_or_default())),
-        (None, _) => addresses.login,
+        (None, _) => parts(url(task)?).find_map(|(_, named)| named).map(login),
     };
     if let Some(tls) = &task.tls {
         // Otherwise those that the system trusts.
@@ -285,14 +250,14 @@ pub fn config(task: &Task) -> Result<ClientConfig, DriverError> {
     }
     config.set(
         "security.protocol",
-        match (login.is_some(), task.tls.is_some()) {
+        match (named.is_some(), task.tls.is_some()) {
             (false, false) => "plaintext",
             (false, true) => "ssl",
             (true, false) => "sasl_plaintext",
             (true, true) => "sasl_ssl",
         },
     );
-    if let Some((user, password)) = login {
+    if let Some((user, password)) = named {
         let mechanism = task.text("sasl").unwrap_or("plain").to_uppercase();
         config
             .set("sasl.mechanisms", mechanism)
@@ -320,8 +285,7 @@ pub fn connect(task: &Task) -> Result<(AdminClient<Heard>, Metadata), DriverErro
         cause,
     };
     let config = config(task)?;
-    let addresses = Addresses::of(url(task)?).map_err(cannot)?;
-    reach(task, &addresses).map_err(cannot)?;
+    reach(task, &servers(task)?).map_err(cannot)?;
     let heard = Heard::default();
     // One for the administration never says what happens to it.
     let asking: BaseConsumer<Heard> = client(task, &config, heard.clone())?;
@@ -349,9 +313,9 @@ pub fn connect(task: &Task) -> Result<(AdminClient<Heard>, Metadata), DriverErro
 }
 
 /// Looks whether anybody is there and encryption works: the client would try for ever, and say little.
-fn reach(task: &Task, addresses: &Addresses) -> Result<(), String> {
+fn reach(task: &Task, servers: &[Endpoint]) -> Result<(), String> {
     let mut outcome = Err("it names no host".to_owned());
-    for (host, port) in &addresses.hosts {
+    for Endpoint { host, port } in servers {
         outcome = match &task.tls {
             None => greet(host, *port),
             Some(tls) => {
@@ -359,7 +323,7 @@ fn reach(task: &Task, addresses: &Addresses) -> Result<(), String> {
                     .enable_all()
                     .build()
                     .map_err(|error| error.to_string())?;
-                runtime.block_on(tls::probe(host.trim_matches(['[', ']']), *port, tls))
+                runtime.block_on(tls::probe(host, *port, tls))
             }
         };
         if outcome.is_ok() {
@@ -370,7 +334,7 @@ fn reach(task: &Task, addresses: &Addresses) -> Result<(), String> {
 }
 
 fn greet(host: &str, port: u16) -> Result<(), String> {
-    let addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs();
+    let addresses = (host, port).to_socket_addrs();
     let addresses = addresses.map_err(|_| format!("the host `{host}` is not known"))?;
     let mut outcome = Err(format!("the host `{host}` has no address"));
     for address in addresses {
@@ -387,8 +351,7 @@ fn greet(host: &str, port: u16) -> Result<(), String> {
 
 /// Whether anybody is there and answers just now.
 pub fn answers(task: &Task, admin: &AdminClient<Heard>) -> bool {
-    let addresses = url(task).ok().and_then(|url| Addresses::of(url).ok());
-    addresses.is_some_and(|addresses| reach(task, &addresses).is_ok())
+    servers(task).is_ok_and(|servers| reach(task, &servers).is_ok())
         && admin.inner().fetch_metadata(None, GONE_AFTER).is_ok()
 }
 
@@ -446,27 +409,6 @@ impl Vigil {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_have_hosts_ports_and_one_login() {
-        let host = |name: &str, port| (name.to_owned(), port);
-        let url = "kafka://me:s@cret@a:1,b,kafka://[::1]:3,[::1]";
-        let expected = Addresses {
-            hosts: vec![
-                host("a", 1),
-                host("b", 9092),
-                host("[::1]", 3),
-                host("[::1]", 9092),
-            ],
-            login: Some(host_pair("me", "s@cret")),
-        };
-        assert_eq!(Addresses::of(url), Ok(expected));
-        assert!(Addresses::of("kafka://a:x").is_err() && Addresses::of("kafka://").is_err());
-    }
-
-    fn host_pair(user: &str, password: &str) -> (String, String) {
-        (user.to_owned(), password.to_owned())
-    }
 
     #[test]
     fn what_the_client_says_becomes_words_for_a_user() {

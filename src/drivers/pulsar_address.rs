@@ -1,20 +1,12 @@
 //! Where a Pulsar answers: its brokers' own protocol, and the REST API for administration.
 
 use super::DriverError;
-use super::target::{shown, url};
+use super::target::{Endpoint, login, parts, shown, url};
 use crate::engine::task::Task;
 
 /// Ports where nothing else is said.
 const BROKER: u16 = 6650;
 const ADMIN: u16 = 8080;
-
-/// One server of a protocol.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Name or number, brackets around one of six parts removed.
-    pub host: String,
-    pub port: u16,
-}
 
 /// What the URL of a task says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,33 +36,27 @@ fn read(url: &str, admin_url: Option<&str>) -> Result<Address, String> {
     if scheme != "pulsar" {
         return Err(format!("`{scheme}` is no scheme of this client"));
     }
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let (login, hosts) = match authority.rsplit_once('@') {
-        Some((login, hosts)) => (Some(login), hosts),
-        None => (None, authority),
-    };
-    let brokers = hosts
-        .split(',')
-        .map(|host| endpoint(host, BROKER))
+    let (_, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let brokers = parts(url)
+        .map(|(place, _)| Endpoint::of(place, BROKER))
         .collect::<Result<Vec<_>, _>>()?;
-    let first = brokers.first().ok_or("the address has no host")?;
+    let first = brokers.first().ok_or("it names no host")?;
     let port = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("admin="));
     let admin = match (admin_url, port) {
         (Some(url), _) => admin_endpoint(url)?,
         // The server that mqbench starts says so.
-        (None, Some(port)) => endpoint(&format!("{}:{port}", bracketed(&first.host)), ADMIN)?,
+        (None, Some(port)) => Endpoint {
+            host: first.host.clone(),
+            port: port.parse().map_err(|_| format!("`{port}` is no port"))?,
+        },
         (None, None) => Endpoint {
             host: first.host.clone(),
             port: ADMIN,
         },
     };
-    let login = login.map(|login| {
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        (user.to_owned(), password.to_owned())
-    });
+    let login = parts(url).find_map(|(_, named)| named).map(login);
     Ok(Address {
         shown: shown(url),
         brokers,
@@ -83,47 +69,17 @@ fn admin_endpoint(url: &str) -> Result<Endpoint, String> {
     let rest = url
         .strip_prefix("http://")
         .ok_or_else(|| format!("`admin_url: {}` is no http:// address", shown(url)))?;
-    endpoint(rest.split(['/', '?']).next().unwrap_or(rest), ADMIN)
+    Endpoint::of(rest.split(['/', '?']).next().unwrap_or(rest), ADMIN)
 }
 
-fn endpoint(text: &str, usual: u16) -> Result<Endpoint, String> {
-    let (host, port) = match text.rsplit_once(':') {
-        // The colons of an address of six parts stand in brackets.
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (text, None),
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    if host.is_empty() {
-        return Err("the address has no host".to_owned());
-    }
-    let port = match port {
-        Some(port) => port.parse().map_err(|_| format!("`{port}` is no port"))?,
-        None => usual,
-    };
-    Ok(Endpoint {
-        host: host.to_owned(),
-        port,
-    })
+/// As the client library takes a broker.
+pub fn broker_url(broker: &Endpoint) -> String {
+    format!("pulsar://{}", broker.place())
 }
 
-fn bracketed(host: &str) -> String {
-    if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    }
-}
-
-impl Endpoint {
-    /// As the client library takes a broker.
-    pub fn broker_url(&self) -> String {
-        format!("pulsar://{}:{}", bracketed(&self.host), self.port)
-    }
-
-    /// As messages show the administration.
-    pub fn admin_url(&self) -> String {
-        format!("http://{}:{}", bracketed(&self.host), self.port)
-    }
+/// As messages show the administration.
+pub fn admin_url(admin: &Endpoint) -> String {
+    format!("http://{}", admin.place())
 }
 
 #[cfg(test)]
@@ -147,8 +103,8 @@ mod tests {
     #[test]
     fn the_administration_may_be_elsewhere() {
         let address = read("pulsar://[::1]:1?admin=2", None).unwrap();
-        assert_eq!(address.brokers[0].broker_url(), "pulsar://[::1]:1");
-        assert_eq!(address.admin.admin_url(), "http://[::1]:2");
+        assert_eq!(broker_url(&address.brokers[0]), "pulsar://[::1]:1");
+        assert_eq!(admin_url(&address.admin), "http://[::1]:2");
         let address = read("pulsar://a", Some("http://b:9/")).unwrap();
         assert_eq!(address.admin, at("b", 9));
         assert!(read("pulsar://a", Some("b:9")).is_err());

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio::runtime::Handle;
 
 use super::DriverError;
+use super::pulsar_address::broker_url;
 use super::pulsar_session::Trial;
 use super::pulsar_socket::{Login, plain, words};
 use super::target::CONNECT_TIMEOUT;
@@ -29,7 +30,7 @@ pub type Client = Pulsar<TokioExecutor>;
 pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
     let doing = || format!("connect to {}", trial.address.shown);
     let queue = trial.task.count("max_pending").unwrap_or(1_000);
-    let mut builder = Pulsar::builder(trial.broker.broker_url(), TokioExecutor)
+    let mut builder = Pulsar::builder(broker_url(&trial.broker), TokioExecutor)
         .with_outbound_channel_size(queue as usize)
         .with_connection_retry_options(ConnectionRetryOptions {
             // A server that is gone is asked for some seconds, then given up.

@@ -7,10 +7,11 @@ use futures_util::future::{BoxFuture, join_all, try_join_all};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use super::pulsar_address::{Address, Endpoint};
+use super::pulsar_address::{Address, admin_url};
 use super::pulsar_consumer::PulsarConsumer;
 use super::pulsar_publisher::PulsarPublisher;
 use super::pulsar_socket::{Answer, Greeting, Login, greet, plain, request};
+use super::target::Endpoint;
 use super::{Consumer, DriverError, Publisher, Session};
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
@@ -216,7 +217,7 @@ impl Admin {
             let Trial { address, login, .. } = trial.as_ref();
             request(&address.admin, login, method, &path, &body)
         });
-        let at = self.0.address.admin.admin_url();
+        let at = admin_url(&self.0.address.admin);
         let wrong = |cause: String| DriverError {
             doing: format!("{doing} through the REST API of {}", self.0.address.shown),
             cause,

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
 use super::contract::{
@@ -25,6 +26,9 @@ use crate::measure::record::Record;
 const END: Duration = Duration::from_secs(3);
 /// Threads of publishers and consumers that have one to themselves are limited by this.
 pub const MOST_THREADS: u32 = 512;
+
+/// How many tasks of a thread connect at a time: a thousand at once would only time each other out.
+const AT_ONCE: usize = 16;
 
 /// What the threads tell the one who runs the trial.
 pub(super) enum Message {
@@ -111,8 +115,9 @@ impl Crew {
             let (tell, over) = (self.tell.clone(), Arc::clone(&self.over));
             self.spawn(format!("con-a{number}"), move || {
                 on_runtime(&tell, async |set| {
+                    let turns = Arc::new(Semaphore::new(AT_ONCE));
                     for (loops, inbox) in share {
-                        set.spawn_local(consume(loops, inbox, tell.clone()));
+                        set.spawn_local(consume(loops, inbox, Arc::clone(&turns), tell.clone()));
                     }
                     over.pass_task().await;
                 });
@@ -139,14 +144,12 @@ impl Crew {
                     let timer = Rc::new(Timer::default());
                     let records = ThreadRecords::new(&ledger);
                     set.spawn_local(Rc::clone(&timer).run());
-                    // Connections one after the other in each thread: a thousand at once would only
-                    // time each other out.
-                    let turn = Rc::new(tokio::sync::Semaphore::new(16));
+                    let turns = Rc::new(Semaphore::new(AT_ONCE));
                     for (loops, publisher) in share {
                         let outbox = Outbox::new(&ledger, Monotonic, publisher, &records);
                         let outbox = AsyncOutbox::new(outbox, Rc::clone(&timer));
-                        let (turn, gate) = (Rc::clone(&turn), Arc::clone(&gate));
-                        set.spawn_local(publish(loops, outbox, turn, gate, tell.clone()));
+                        let (turns, gate) = (Rc::clone(&turns), Arc::clone(&gate));
+                        set.spawn_local(publish(loops, outbox, turns, gate, tell.clone()));
                     }
                     over.pass_task().await;
                 });
@@ -256,7 +259,15 @@ pub(super) fn on_runtime(tell: &Sender<Message>, body: impl AsyncFnOnce(&LocalSe
     runtime.shutdown_timeout(Duration::from_millis(200));
 }
 
-async fn consume(mut loops: Box<dyn AsyncConsumer>, inbox: Inbox, tell: Sender<Message>) {
+async fn consume(
+    mut loops: Box<dyn AsyncConsumer>,
+    mut inbox: Inbox,
+    turns: Arc<Semaphore>,
+    tell: Sender<Message>,
+) {
+    if let Ok(turn) = turns.acquire_owned().await {
+        inbox.in_turn(turn);
+    }
     let result = loops.run(inbox).await;
     let _ = tell.send(Message::Consumer(result));
 }
@@ -264,13 +275,13 @@ async fn consume(mut loops: Box<dyn AsyncConsumer>, inbox: Inbox, tell: Sender<M
 async fn publish(
     mut loops: Box<dyn AsyncPublisher>,
     outbox: AsyncOutbox,
-    turn: Rc<tokio::sync::Semaphore>,
+    turns: Rc<Semaphore>,
     gate: Arc<Gate>,
     tell: Sender<Message>,
 ) {
-    let permit = turn.acquire().await;
+    let turn = turns.acquire().await;
     let connected = loops.connect().await;
-    drop(permit);
+    drop(turn);
     let go = connected.is_ok();
     let _ = tell.send(Message::Connected(connected));
     if !go {

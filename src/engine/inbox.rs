@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::group::{Group, MEASURED, REDELIVERED, RING, add};
 use super::ledger::{Ledger, PublisherBook};
 use super::shared::lock;
@@ -25,6 +27,8 @@ pub struct Inbox<C: Clock = Monotonic> {
     group: Arc<Group>,
     consumer: usize,
     is_ready: bool,
+    /// Kept until the consumer is ready.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl<C: Clock> Inbox<C> {
@@ -36,13 +40,20 @@ impl<C: Clock> Inbox<C> {
             ledger: Arc::clone(ledger),
             consumer,
             is_ready: false,
+            turn: None,
         }
+    }
+
+    /// Keeps the turn to connect until the consumer is ready, or gone.
+    pub fn in_turn(&mut self, turn: OwnedSemaphorePermit) {
+        self.turn = Some(turn);
     }
 
     /// This consumer can receive: the load may start when all can.
     pub fn ready(&mut self) {
         if !self.is_ready {
             self.is_ready = true;
+            self.turn = None;
             self.ledger.ready.fetch_add(1, Ordering::SeqCst);
         }
     }

@@ -5,16 +5,49 @@ use std::collections::HashSet;
 use std::fs;
 use std::net::IpAddr;
 
+use crate::drivers::target::{Endpoint, parts};
 use crate::measure::proc;
+use crate::servers;
 
-/// Processes that listen where a URL of this machine leads; `usual` is the port where it names none. Not
-/// found are those of other users, unless this is root, and those in containers.
-pub fn listeners(url: &str, usual: Option<u16>) -> Vec<i32> {
-    let ports = local_ports(url, usual);
-    if ports.is_empty() {
-        return Vec::new();
+/// What a broker that runs already has on this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// Its processes: what they take is its cost.
+    pub brokers: Vec<i32>,
+    /// Those of a container engine that stand between it and its clients.
+    pub helpers: Vec<i32>,
+}
+
+impl Party {
+    /// Of the broker where a URL of this machine leads; `usual` is the port where it names none. Not found are
+    /// processes of other users, unless this is root or they are in containers of an engine that answers.
+    pub fn at(url: &str, usual: Option<u16>) -> Party {
+        let ports = local_ports(url, usual);
+        if ports.is_empty() {
+            return Party::default();
+        }
+        let forwarders = servers::helpers(&[], &ports);
+        let mut brokers = listeners(&ports);
+        brokers.retain(|pid| !forwarders.contains(pid));
+        if !brokers.is_empty() && forwarders.is_empty() {
+            return Party {
+                brokers,
+                helpers: Vec::new(),
+            };
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path: Vec<_> = std::env::split_paths(&path).collect();
+        brokers.extend(servers::published(&ports, &path));
+        Party {
+            helpers: servers::helpers(&brokers, &ports),
+            brokers,
+        }
     }
-    let sockets = listening_sockets(&ports);
+}
+
+/// Processes that listen at these ports.
+fn listeners(ports: &[u16]) -> Vec<i32> {
+    let sockets = listening_sockets(ports);
     let above = ancestors(std::process::id() as i32);
     // What started this program, or everything (where it listens for services that are not there yet),
     // is not the broker.
@@ -27,21 +60,14 @@ pub fn listeners(url: &str, usual: Option<u16>) -> Vec<i32> {
 
 /// The ports of those addresses of a URL, which may have several, that are of this machine.
 fn local_ports(url: &str, usual: Option<u16>) -> Vec<u16> {
-    let port = |part: &str| {
-        let part = part.split_once("://").map_or(part, |(_, rest)| rest);
-        let part = part.split(['/', '?']).next().unwrap_or(part);
-        let part = part.rsplit_once('@').map_or(part, |(_, host)| host);
-        let (host, port) = match part.rsplit_once(':') {
-            // An address of version 6 is in brackets.
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
-            _ => (part, usual),
-        };
-        let host = host.trim_matches(['[', ']']);
-        let address: Option<IpAddr> = host.parse().ok();
-        let is_local = host == "localhost" || address.is_some_and(|it| it.is_loopback());
-        port.filter(|_| is_local)
+    let port = |(place, _)| {
+        // Port 0 is nobody's: what is not said is not found.
+        let endpoint = Endpoint::of(place, usual.unwrap_or(0)).ok()?;
+        let address: Option<IpAddr> = endpoint.host.parse().ok();
+        let is_local = endpoint.host == "localhost" || address.is_some_and(|it| it.is_loopback());
+        (is_local && endpoint.port != 0).then_some(endpoint.port)
     };
-    url.split(',').filter_map(port).collect()
+    parts(url).filter_map(port).collect()
 }
 
 /// The kernel's numbers of the sockets that listen on a port.
@@ -114,8 +140,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let own = std::process::id() as i32;
         assert!(holders(&listening_sockets(&[port])).contains(&own));
-        let found = listeners(&format!("nats://127.0.0.1:{port}"), None);
-        assert!(!found.contains(&own), "{found:?}");
+        let found = Party::at(&format!("nats://127.0.0.1:{port}"), None);
+        assert!(!found.brokers.contains(&own), "{found:?}");
         assert!(ancestors(own).contains(&nix::unistd::getppid().as_raw()));
     }
 }

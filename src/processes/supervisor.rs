@@ -20,7 +20,7 @@ use crate::scenario::workload::Durability;
 use crate::servers;
 
 use super::fleet::{Fleet, Site};
-use super::local;
+use super::local::Party;
 use super::reaper::Reaper;
 use super::worker::{INTERRUPT, Order, Word};
 
@@ -178,15 +178,18 @@ fn one(
         // What the trial before has left to be written back would be written during this one.
         nix::unistd::sync();
     }
-    let brokers = match &broker.connection {
-        Connection::External { url } => local::listeners(url, usual_port(&broker.driver)),
-        _ => site.pids.clone(),
+    let party = match &broker.connection {
+        Connection::External { url } => Party::at(url, usual_port(&broker.driver)),
+        _ => Party {
+            brokers: site.pids.clone(),
+            helpers: site.helpers.clone(),
+        },
     };
     let order = Order {
         task: task(plan, broker, trial, attempt, &site, run_id),
         supervisor: std::process::id() as i32,
-        brokers,
-        helpers: site.helpers,
+        brokers: party.brokers,
+        helpers: party.helpers,
         data: site.data,
     };
     let limit = deadline(plan);

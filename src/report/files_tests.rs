@@ -25,10 +25,16 @@ fn kept(folder: &Path, labels: &[&str]) -> (Store, Results) {
 fn the_log_is_read_by_the_library_that_defines_it() {
     let folder = tempfile::tempdir().unwrap();
     let (store, results) = kept(folder.path(), &["nats", "two words, comma"]);
-    let names = write(store.folder(), &results, store.folder()).unwrap();
+    let made = write(store.folder(), &results, store.folder()).unwrap();
     assert_eq!(
-        names,
-        ["summary.csv", "trials.csv", "series.csv", "latency.hlog"]
+        made.names,
+        [
+            "report.html",
+            "summary.csv",
+            "trials.csv",
+            "series.csv",
+            "latency.hlog"
+        ]
     );
     let log = std::fs::read(store.folder().join("latency.hlog")).unwrap();
     let mut tags = Vec::new();

@@ -7,7 +7,7 @@ use super::headline::headline;
 use super::history_files;
 use super::markdown::{escape, grid};
 use super::text::{Page, View};
-use super::versus::{ratio, value};
+use super::verdicts::{ratio, value};
 use crate::results::Stored;
 use crate::stats::change::Change;
 use crate::stats::compare::Verdict;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::versus::{change_name, verdict_name};
+use super::verdicts::{change_name, verdict_name};
 use super::{csv, headline::headline};
 use crate::stats::figure::Figure;
 use crate::stats::history::{Entry, History, Line, Point, Series, Turn, Worth};

@@ -32,6 +32,13 @@ impl Merged {
         }
     }
 
+    /// One latency of a broker, given by its place in the plan; `None` where there was no sample.
+    pub fn of(&self, broker: usize, kind: Kind) -> Option<&Latency> {
+        self.by_broker
+            .get(&(broker, kind))
+            .map(|(merged, _)| merged)
+    }
+
     /// The file. Tags are `broker/latency`; what a tag must not hold becomes `_`.
     pub fn to_log(&self, results: &Results) -> io::Result<String> {
         let start = results.manifest.started.parse::<jiff::Timestamp>();

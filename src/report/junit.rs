@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::versus::{Versus, interval, percent, ratio, value, verdict_name};
+use super::verdicts::{interval, percent, ratio, value, verdict_name};
+use super::versus::Versus;
 use crate::stats::compare::{Compared, Pair, Verdict};
 
 /// The report. What is inconclusive is skipped, with `strict` failed.

@@ -1,14 +1,17 @@
 //! What is shown: one file per format, over the same rows.
 
 pub mod cells;
+pub mod charts;
 pub mod columns;
 pub mod csv;
 mod dashboard;
+pub mod details;
 pub mod files;
 pub mod headline;
 pub mod history;
 mod history_files;
 pub mod hlog;
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod live;
@@ -20,6 +23,7 @@ pub mod series;
 pub mod table;
 pub mod text;
 pub mod under_way;
+pub mod verdicts;
 pub mod versus;
 pub mod warnings;
 
@@ -55,7 +59,6 @@ pub fn render(format: Format, results: &Results, view: &View) -> String {
 mod dashboard_tests;
 #[cfg(test)]
 mod history_tests;
-
 #[cfg(test)]
 mod metrics_tests;
 #[cfg(test)]

@@ -21,35 +21,41 @@ pub fn notes(comparison: &Comparison) -> Vec<String> {
     let mut notes = vec![what(comparison)];
     notes.extend(legend(comparison));
     notes.extend(ahead(comparison));
-    notes.extend(unequal(comparison));
+    notes.extend(guarantees(comparison));
+    notes.extend(comparison.rows.iter().flat_map(about));
+    notes
+}
+
+/// Where brokers do not give the same, and who does not take part.
+pub(super) fn guarantees(comparison: &Comparison) -> Vec<String> {
+    let mut notes: Vec<String> = unequal(comparison).into_iter().collect();
     notes.extend(left_out(comparison));
     notes.extend(more(comparison));
-    for row in &comparison.rows {
-        let note = &row.broker.offer.note;
-        if !note.is_empty() {
-            notes.push(format!(
-                "{}: {}",
-                printable(&row.broker.label),
-                printable(note)
-            ));
-        }
-        if row.broker.tls.is_some() {
-            notes.push(format!(
-                "{}: connections are encrypted: compare it with others that are",
-                printable(&row.broker.label)
-            ));
-        }
-        let provenance = row.results.provenance.broker(row.place);
-        if let Some(container) = provenance.and_then(|it| it.server_container.as_ref()) {
-            notes.push(format!(
-                "{}: in a container of {} ({}), through a port that the engine forwards: compare it with others in containers",
-                printable(&row.broker.label),
-                printable(&container.engine),
-                printable(&container.image)
-            ));
-        }
-        notes.extend(noted(row));
+    notes
+}
+
+/// What a reader of one broker's figures must know.
+pub(super) fn about(row: &Row) -> Vec<String> {
+    let mut notes = Vec::new();
+    let label = printable(&row.broker.label);
+    let note = &row.broker.offer.note;
+    if !note.is_empty() {
+        notes.push(format!("{label}: {}", printable(note)));
     }
+    if row.broker.tls.is_some() {
+        notes.push(format!(
+            "{label}: connections are encrypted: compare it with others that are"
+        ));
+    }
+    let provenance = row.results.provenance.broker(row.place);
+    if let Some(container) = provenance.and_then(|it| it.server_container.as_ref()) {
+        notes.push(format!(
+            "{label}: in a container of {} ({}), through a port that the engine forwards: compare it with others in containers",
+            printable(&container.engine),
+            printable(&container.image)
+        ));
+    }
+    notes.extend(noted(row));
     notes
 }
 
@@ -119,7 +125,8 @@ fn more(comparison: &Comparison) -> Vec<String> {
     by_gift.iter().map(say).collect()
 }
 
-fn what(comparison: &Comparison) -> String {
+/// What the figures of the table are.
+pub(super) fn what(comparison: &Comparison) -> String {
     let latency = match comparison.shape {
         Shape::Latency(Kind::Publish) => {
             "latency is publish, from the intended send time to the broker's acknowledgement"
@@ -150,7 +157,8 @@ fn what(comparison: &Comparison) -> String {
     format!("{latency}; medians over the valid trials{cpu}; {counted} is the sum of all trials")
 }
 
-fn legend(comparison: &Comparison) -> Option<String> {
+/// What the marks behind figures mean.
+pub(super) fn legend(comparison: &Comparison) -> Option<String> {
     // A row without figures has dashes that mean something else, and says what.
     let printed = |text: &str| {
         let rows = comparison.rows.iter().zip(&comparison.figures);
@@ -181,7 +189,7 @@ fn legend(comparison: &Comparison) -> Option<String> {
 }
 
 /// Who leads in the headline figure, by how much, and how sure that is.
-fn ahead(comparison: &Comparison) -> Option<String> {
+pub(super) fn ahead(comparison: &Comparison) -> Option<String> {
     if !comparison.ranked {
         let several = comparison.rows.len() > 1;
         return several
@@ -264,7 +272,12 @@ fn sure(found: &Decision, trials: &str) -> String {
         }
         Some((low, high)) => {
             let decimals = if high - low < 0.2 || low < 1.1 { 2 } else { 1 };
-            format!("95 % interval {low:.decimals$} to {high:.decimals$}, {trials}")
+            // A trial in which the figure is lost leaves no end above.
+            let high = match high.is_infinite() {
+                true => "∞".to_owned(),
+                false => format!("{high:.decimals$}"),
+            };
+            format!("95 % interval {low:.decimals$} to {high}, {trials}")
         }
     }
 }
@@ -321,7 +334,8 @@ pub fn thresholds(results: &Results) -> Vec<ThresholdLine> {
     results.thresholds.iter().map(line).collect()
 }
 
-fn observed(metric: Metric, observed: Observed) -> String {
+/// What a threshold was held against, as a person reads it.
+pub(super) fn observed(metric: Metric, observed: Observed) -> String {
     match (observed, metric) {
         (Observed::Value(seconds), Metric::Latency(..)) => numbers::time(seconds * 1e9),
         (Observed::Value(count), Metric::Count(_)) => numbers::count(count as u64),

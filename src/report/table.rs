@@ -157,7 +157,7 @@ pub fn gives_more(row: &Row) -> bool {
 }
 
 /// What stands under a row.
-fn notes(row: &Row) -> Vec<(String, Style)> {
+pub(super) fn notes(row: &Row) -> Vec<(String, Style)> {
     let mut notes = Vec::new();
     match row.outcome {
         Some(Outcome::Ok) => {}

@@ -6,13 +6,13 @@ use super::columns;
 use super::headline::headline;
 use super::markdown::{escape, grid};
 use super::text::{Page, View};
+use super::verdicts::{interval, overall_name, percent, ratio, trials, value, verdict_name};
 use super::{Format, csv};
 use crate::plan::PlannedBroker;
 use crate::results::{Results, Stored};
 use crate::stats::change::Change;
-use crate::stats::compare::{Compared, Overall, Pair, Verdict};
+use crate::stats::compare::{Overall, Pair, Verdict};
 use crate::stats::differences::{About, Difference, differences};
-use crate::stats::figure::Figure;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 use crate::terminal::style;
@@ -24,9 +24,9 @@ const MOST_DIFFERENCES: usize = 12;
 /// What is beside what.
 pub struct Versus<'a> {
     /// Heads it.
-    title: String,
+    pub(super) title: String,
     /// `baseline: results/a · 2026-11-21T15:53 · mqbench 0.1.0`
-    sides: Vec<String>,
+    pub(super) about: Vec<String>,
     /// What is not the same about two runs.
     pub differences: Vec<Difference>,
     /// One for each broker.
@@ -74,7 +74,7 @@ impl<'a> Versus<'a> {
         alone.extend(lacks(other, one, "candidate"));
         Versus {
             title: headline(other),
-            sides: vec![side("baseline", baseline), side("candidate", candidate)],
+            about: vec![side("baseline", baseline), side("candidate", candidate)],
             differences: differences(one, other),
             pairs,
             alone,
@@ -84,18 +84,18 @@ impl<'a> Versus<'a> {
     }
 
     /// The brokers of one run, the reference being the first side of each pair.
-    pub fn brokers(stored: &'a Stored, pairs: Vec<Pair<'a>>) -> Versus<'a> {
-        let brokers = &stored.results.plan.brokers;
+    pub fn brokers(results: &'a Results, pairs: Vec<Pair<'a>>) -> Versus<'a> {
+        let brokers = &results.plan.brokers;
         let reference = pairs.first().map(|pair| &brokers[pair.one.broker]);
         let side =
             reference.map(|it| format!("reference: {} ({})", printable(&it.label), gives(it)));
         Versus {
-            title: headline(&stored.results),
-            sides: side.into_iter().collect(),
+            title: headline(results),
+            about: side.into_iter().collect(),
             differences: Vec::new(),
             pairs,
             alone: Vec::new(),
-            brokers: &stored.results.plan.brokers,
+            brokers,
             kind: Kind::Brokers,
         }
     }
@@ -108,6 +108,30 @@ impl<'a> Versus<'a> {
             Format::Csv => self.csv(),
             Format::Json => self.json(),
         }
+    }
+
+    /// What the two sides are called: `baseline`, `candidate`.
+    pub(super) fn sides(&self) -> (&'static str, &'static str) {
+        match self.kind {
+            Kind::Runs => ("baseline", "candidate"),
+            Kind::Brokers => ("reference", "this"),
+        }
+    }
+
+    /// Whether brokers of one run are compared, which may not give the same.
+    pub(super) fn is_of_brokers(&self) -> bool {
+        self.kind == Kind::Brokers
+    }
+
+    /// What the broker that is judged gives.
+    pub(super) fn gives(&self, pair: &Pair) -> String {
+        let broker = self.brokers.get(pair.other.broker);
+        broker.map_or(String::new(), gives)
+    }
+
+    /// A verdict in the word for it.
+    pub(super) fn says(&self, change: Change) -> &'static str {
+        self.word(change).text
     }
 
     fn word(&self, change: Change) -> Word {
@@ -126,10 +150,7 @@ impl<'a> Versus<'a> {
 
     fn table(&self) -> Table {
         let mut table = Table::default();
-        let (one, other) = match self.kind {
-            Kind::Runs => ("baseline", "candidate"),
-            Kind::Brokers => ("reference", "this"),
-        };
+        let (one, other) = self.sides();
         table.column("broker", Align::Left);
         if self.kind == Kind::Brokers {
             table.column("gives", Align::Left);
@@ -161,10 +182,9 @@ impl<'a> Versus<'a> {
                 };
                 let mut cells = vec![Cell::plain(label)];
                 if self.kind == Kind::Brokers {
-                    let gives = if i == 0 {
-                        gives(&self.brokers[pair.other.broker])
-                    } else {
-                        String::new()
+                    let gives = match i {
+                        0 => self.gives(pair),
+                        _ => String::new(),
                     };
                     cells.push(Cell::plain(gives));
                 }
@@ -188,7 +208,7 @@ impl<'a> Versus<'a> {
     }
 
     /// What stands below the table: sign, tone and sentence of each broker.
-    fn sentences(&self) -> Vec<(char, anstyle::Style, String)> {
+    pub(super) fn sentences(&self) -> Vec<(char, anstyle::Style, String)> {
         let sentence = |pair: &Pair| {
             let label = printable(pair.label);
             if let Some(why) = pair.invalid() {
@@ -222,7 +242,10 @@ impl<'a> Versus<'a> {
                         numbers::counted(needed as u64, "trial")
                     )
                 }
-                (Change::Inconclusive, None) if pair.figures.iter().all(|it| it.blurred) => {
+                (Change::Inconclusive, None) if !pair.figures.iter().any(|it| it.is_measured()) => {
+                    "; nothing was measured: measure for longer".to_owned()
+                }
+                (Change::Inconclusive, None) if !pair.figures.iter().any(|it| it.is_judged()) => {
                     "; the generator was late itself: leave it more CPU".to_owned()
                 }
                 (Change::Inconclusive, None) => "; too near to the margin to be told".to_owned(),
@@ -234,7 +257,8 @@ impl<'a> Versus<'a> {
         self.pairs.iter().map(sentence).collect()
     }
 
-    fn notes(&self) -> Vec<String> {
+    /// What the figures of the table are.
+    pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         let figures = || self.pairs.iter().flat_map(|pair| &pair.figures);
         if figures().next().is_some() {
@@ -264,7 +288,7 @@ impl<'a> Versus<'a> {
     }
 
     /// One line for each difference, the first of many.
-    fn different(&self) -> Vec<String> {
+    pub(super) fn different(&self) -> Vec<String> {
         let shown = self.differences.iter().take(MOST_DIFFERENCES);
         let line = |it: &Difference| {
             let text = |text: &str| match text {
@@ -289,7 +313,7 @@ impl<'a> Versus<'a> {
     fn text(&self, view: &View) -> String {
         let mut page = Page::new(view);
         page.paragraph("", "  ", &self.title, style::STRONG);
-        for side in &self.sides {
+        for side in &self.about {
             page.paragraph("  ", "    ", side, style::DIM);
         }
         let different = self.different();
@@ -315,7 +339,7 @@ impl<'a> Versus<'a> {
 
     fn markdown(&self) -> String {
         let mut out = format!("**{}**\n\n", escape(&self.title));
-        for side in &self.sides {
+        for side in &self.about {
             out.push_str(&format!("- {}\n", escape(side)));
         }
         for line in self.different() {
@@ -446,82 +470,6 @@ fn gives(broker: &PlannedBroker) -> String {
         columns::durability(offer.durability),
     );
     format!("{delivery}, {durability}")
-}
-
-/// As files name it.
-pub fn change_name(change: Change) -> &'static str {
-    match change {
-        Change::Regressed => "regressed",
-        Change::Improved => "improved",
-        Change::Unchanged => "unchanged",
-        Change::Inconclusive => "inconclusive",
-    }
-}
-
-/// As files name it.
-pub fn overall_name(pair: &Pair) -> &'static str {
-    match pair.overall() {
-        Overall::Invalid => "invalid",
-        Overall::Judged(change) => change_name(change),
-    }
-}
-
-/// As files name it.
-pub fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::NotMeasured => "not-measured",
-        Verdict::Invalid => "invalid",
-        Verdict::Blurred => "instrument-limited",
-        Verdict::Judged(change) => change_name(change),
-    }
-}
-
-/// A figure as a person reads it.
-pub fn value(figure: Figure, value: Option<f64>) -> String {
-    let Some(value) = value else {
-        return numbers::NONE.to_owned();
-    };
-    match figure {
-        _ if value.is_infinite() => "lost".to_owned(),
-        Figure::Sent | Figure::Received => numbers::rate(value),
-        Figure::Latency(..) => numbers::time(value),
-        Figure::BrokerCpu | Figure::ClientCpu => numbers::time(value * 1e3),
-    }
-}
-
-/// `1.04`, `12`.
-pub fn ratio(ratio: Option<f64>) -> String {
-    match ratio {
-        None => numbers::NONE.to_owned(),
-        Some(infinite) if infinite.is_infinite() => "∞".to_owned(),
-        Some(large) if large >= 9.995 => format!("{large:.0} ×"),
-        Some(ratio) => format!("{ratio:.2} ×"),
-    }
-}
-
-/// `0.97 to 1.04`.
-pub fn interval(it: &Compared) -> String {
-    let bare = |end: f64| ratio(Some(end)).trim_end_matches(" ×").to_owned();
-    match it.decision.interval {
-        Some((low, high)) => format!("{} to {}", bare(low), bare(high)),
-        None => numbers::NONE.to_owned(),
-    }
-}
-
-fn trials(it: &Compared) -> String {
-    match it.trials {
-        (one, other) if one == other => one.to_string(),
-        (one, other) => format!("{one}, {other}"),
-    }
-}
-
-/// `5 %`.
-pub fn percent(share: f64) -> String {
-    let percent = share * 100.0;
-    match percent < 9.95 && percent.fract() > 0.05 {
-        true => format!("{percent:.1} %"),
-        false => format!("{percent:.0} %"),
-    }
 }
 
 /// Whether differences of a kind are among them.

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
-use super::versus::{Versus, verdict_name};
+use super::verdicts::verdict_name;
+use super::versus::Versus;
 use super::{Format, View, junit};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::record::{Record, Slope};
@@ -77,7 +78,7 @@ fn the_brokers_of_a_run_stand_beside_the_best() {
     assert_eq!(reference, 1, "the lowest p99");
     let pairs = brokers(&stored.results, reference, &options);
     assert!(pairs.iter().flat_map(|it| &it.figures).all(|it| it.paired));
-    let versus = Versus::brokers(&stored, pairs);
+    let versus = Versus::brokers(&stored.results, pairs);
     let view = View {
         width: Some(110),
         ..View::default()

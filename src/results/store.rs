@@ -218,6 +218,16 @@ pub fn can_replace(path: &Path) -> Result<(), StoreError> {
     })
 }
 
+/// Makes a folder that the user named, if it is not there, and sees that files can be put into it.
+pub fn can_fill(folder: &Path) -> Result<(), StoreError> {
+    let file = fs::create_dir_all(folder)
+        .and_then(|()| tempfile::tempfile_in(folder).map_err(without_path));
+    file.map(drop).map_err(|source| StoreError::NotWritable {
+        path: folder.to_owned(),
+        source,
+    })
+}
+
 /// `2026-11-20T21-04-latency-7f3a`, with a number behind it where that is taken.
 fn free_folder(parent: &Path, manifest: &Manifest) -> Result<PathBuf, StoreError> {
     let not_writable = |source| StoreError::NotWritable {

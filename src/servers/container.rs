@@ -236,6 +236,28 @@ pub fn helpers(leaders: &[i32], ports: &[u16]) -> Vec<i32> {
     found
 }
 
+/// The leading processes of containers that somebody else started and that publish one of these ports of this
+/// machine. None where there is no engine, or it is elsewhere.
+pub fn published(ports: &[u16], path: &[PathBuf]) -> Vec<i32> {
+    let Ok(engine) = Engine::find(path) else {
+        return Vec::new();
+    };
+    let filters = ports.iter().map(|port| format!("--filter=publish={port}"));
+    let list = ["ps", "--quiet", "--no-trunc"].map(str::to_owned);
+    let names = engine.ask(list.into_iter().chain(filters), LOOK);
+    let names = names.unwrap_or_default();
+    let mut inspect = vec!["container", "inspect", "--format={{.State.Pid}}"];
+    inspect.extend(names.lines());
+    if names.trim().is_empty() {
+        return Vec::new();
+    }
+    let pids = engine.ask(inspect, LOOK).unwrap_or_default();
+    let pids = pids.lines().filter_map(|pid| pid.trim().parse().ok());
+    // The engine may be on another machine, or see other numbers than this process.
+    pids.filter(|pid| *pid > 1 && proc::process(*pid).is_some())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-pub use container::{Contained, Container, helpers};
+pub use container::{Contained, Container, helpers, published};
 pub use engine::Engine;
 pub use error::Error;
 pub use fetch::fetch;

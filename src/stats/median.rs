@@ -42,6 +42,41 @@ pub fn median_percentile(values: impl IntoIterator<Item = Percentile>) -> Option
     median(ranked).map(|value| Percentile::Value(value.round() as u64))
 }
 
+/// An interval that holds the median at a confidence (0.95); `None` where there are too few values for one.
+///
+/// It lies between two of the sorted values, counted from both ends. How many of `n` values lie below the
+/// true median is binomial with one half, whatever they are distributed like, so this is exact (the sign
+/// test, inverted: Thompson, 1936), and never less sure than asked.
+pub fn interval(values: &[f64], confidence: f64) -> Option<(f64, f64)> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let outside = outside(sorted.len(), (1.0 - confidence) / 2.0)?;
+    Some((sorted[outside], sorted[sorted.len() - 1 - outside]))
+}
+
+/// The smallest number of values that has an interval at this confidence.
+pub fn least(confidence: f64) -> usize {
+    let enough = |n: &usize| outside(*n, (1.0 - confidence) / 2.0).is_some();
+    (1..).find(enough).unwrap_or(usize::MAX)
+}
+
+/// How many of `n` sorted values may be left out at each end, so that the probability of the median being
+/// beyond what is left is at most `tail` on each side; `None` where it is more even with all.
+fn outside(n: usize, tail: f64) -> Option<usize> {
+    // The probability that exactly `below` values lie below the median, by its logarithm: of many values it
+    // is too small for itself.
+    let mut log = n as f64 * 0.5_f64.ln();
+    let mut cumulated = 0.0;
+    for below in 0..n {
+        cumulated += log.exp();
+        if cumulated > tail {
+            return below.checked_sub(1);
+        }
+        log += ((n - below) as f64 / (below + 1) as f64).ln();
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::Percentile::{Lost, TooFew, Value};
@@ -52,6 +87,31 @@ mod tests {
         assert_eq!(median([]), None);
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn the_interval_is_that_of_the_sign_test() {
+        // Tabled ranks (from 1) of the lower end at 95 %.
+        let tabled = [
+            (6, 1),
+            (8, 1),
+            (9, 2),
+            (10, 2),
+            (20, 6),
+            (50, 18),
+            (100, 40),
+        ];
+        for (n, rank) in tabled {
+            let values: Vec<f64> = (1..=n).map(f64::from).rev().collect();
+            let upper = f64::from(n + 1 - rank);
+            assert_eq!(interval(&values, 0.95), Some((rank.into(), upper)), "{n}");
+        }
+        assert_eq!(interval(&[1.0; 5], 0.95), None);
+        assert_eq!(interval(&[], 0.95), None);
+        assert_eq!((least(0.95), least(0.99)), (6, 8));
+        let many: Vec<f64> = (0..5_000).map(f64::from).collect();
+        let (low, high) = interval(&many, 0.95).unwrap();
+        assert!((2_400.0..2_450.0).contains(&low) && (2_550.0..2_600.0).contains(&high));
     }
 
     #[test]

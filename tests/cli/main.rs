@@ -3,6 +3,7 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+mod charts;
 mod commands;
 mod compared;
 mod formats;

@@ -133,12 +133,20 @@ fn services_become_healthy_and_are_measured_by_url() {
          in_flight: 10000\nphases: {warmup: 0ms, measure: 1s, drain: 3s}\ntrials: 1\n\
          disturbed: {repeats: 0}\n",
     );
-    place.run(&["run", "s.yaml"]).assert_code(0);
+    let mut command = place.command(&["run", "s.yaml"]);
+    command.envs(engine.variables());
+    ended(command).assert_code(0);
     let results = place.results();
     for label in ["nats", "redis-streams"] {
         let measured = attempts(&results, label);
         assert_eq!(measured.len(), 1);
         assert_whole(measured[0], 1_000);
+        // What runs in a container is the broker, and no stranger.
+        let usage = &measured[0].usage;
+        assert!(
+            usage.brokers_s > 0.0 && usage.brokers_rss_peak_bytes > 0,
+            "{usage:?}"
+        );
     }
 
     // A server that is no longer there is not healthy.

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 #[allow(clippy::duplicate_mod, reason = "a test may use both harnesses")]
 mod installed;
 #[allow(unused_imports, reason = "each test file uses its part")]
-pub use installed::{has, program_of};
+pub use installed::{has, program_of, skipped};
 
 /// Far longer than anything here takes, on a machine whose CPU may be taken away for a while.
 pub const SOON: Duration = Duration::from_secs(60);
