@@ -71,7 +71,10 @@ fn a_history_for_a_wiki() {
 #[test]
 fn too_few_runs_are_said_to_be_too_few() {
     let text = shown(&runs(2), Format::Text, 100);
-    assert!(text.contains("? nats: too few runs that count"), "{text}");
+    assert!(
+        text.contains("? too few runs that count to tell a lasting change: it takes 11"),
+        "{text}"
+    );
     assert!(!text.contains("no lasting change"), "{text}");
 }
 

@@ -10,6 +10,7 @@ pub mod files;
 pub mod headline;
 pub mod history;
 mod history_files;
+mod history_words;
 pub mod hlog;
 pub mod html;
 pub mod json;
