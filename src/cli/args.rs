@@ -106,6 +106,13 @@ Exit codes:
   0 nothing is worse · 2 a result cannot be read, or is of another scenario or machine · 4 figures that
   are not valid · 99 something is worse by more than the margin (with --strict: or may be)")]
     Gate(Gate),
+    /// Show how figures went from run to run, and where their level shifted
+    #[command(after_help = "\
+Examples:
+  mqbench history results
+  mqbench history results/nightly --broker nats --metric p99 --metric broker-cpu
+  mqbench history results --format csv > history.csv")]
+    History(History),
     /// Validate a scenario and print its plan; touch nothing
     #[command(after_help = "\
 Examples:
@@ -201,6 +208,12 @@ pub struct Run {
     /// Write latency.hlog also here
     #[arg(long, value_name = "PATH")]
     pub export_hdr: Option<PathBuf>,
+    /// Watch the run on the whole terminal: every broker, second by second
+    #[arg(long, env = "MQBENCH_LIVE")]
+    pub live: bool,
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics while the run goes: 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS", env = "MQBENCH_METRICS")]
+    pub metrics: Option<String>,
     /// Where charts are wanted besides.
     #[command(flatten)]
     pub pictures: Pictures,
@@ -372,6 +385,28 @@ pub enum Allowed {
     Scenario,
     /// Another machine
     Machine,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// A folder with runs in it, at any depth
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// These figures: received/s, sent/s, p99, p99(publish), broker-cpu, client-cpu; without, throughput and
+    /// the 50th and 99th percentile of the headline latency
+    #[arg(long, short, value_delimiter = ',', value_name = "FIGURE")]
+    pub metric: Vec<Asked>,
+    /// Only these brokers
+    #[arg(long, short, value_delimiter = ',', value_name = "NAME")]
+    pub broker: Vec<String>,
+    /// Call a change what is beyond this: 5%; without, 5 % for throughput and medians, 10 % for other
+    /// percentiles
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub margin: Option<f64>,
+    /// How it is printed
+    #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
+    pub format: FormatArg,
 }
 
 /// `check`.

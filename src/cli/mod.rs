@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod compare;
 mod describe;
+mod history;
 mod init;
 mod output;
 mod report;
@@ -60,6 +61,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Report(command)) => report::report(&command, &output),
         Some(Command::Compare(command)) => compare::compare(&command, &output),
         Some(Command::Gate(command)) => compare::gate(&command, &output),
+        Some(Command::History(command)) => history::history(&command, &output),
         Some(Command::Check(command)) => check::check(&command, &output),
         Some(Command::List) => describe::list(&output),
         Some(Command::Drivers(command)) => describe::drivers(&command, &output),

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use crate::drivers;
 use crate::plan::{Connection, Plan};
+use crate::processes::exporter::Exporter;
 use crate::processes::fleet::Fleet;
 use crate::processes::supervisor::{self, Event};
-use crate::report::live::{Ended, Live};
+use crate::report::live::{Keys, Live};
+use crate::report::metrics::{self, Metrics};
 use crate::report::text::View;
+use crate::report::under_way::Ended;
 use crate::report::{self, Format, files};
 use crate::results::provenance::{BrokerProvenance, ContainerProvenance};
 use crate::results::store::{can_fill, can_replace, replace};
@@ -19,6 +22,7 @@ use crate::servers::group::random_id;
 use crate::stats::compare::Options;
 use crate::stats::exit::Exit;
 use crate::stats::thresholds;
+use crate::terminal::progress::Mode;
 
 use super::args::Run;
 use super::output::Output;
@@ -61,12 +65,16 @@ fn carry_out(
         Some(path) => Some(Stored::open(path).map_err(|error| (Exit::Usage, error.to_string()))?),
         None => None,
     };
+    let mut metrics = match &command.metrics {
+        Some(address) => Some(Exported::listen(address, &plan, &manifest, output)?),
+        None => None,
+    };
     let store =
         Store::create(&command.out, &manifest).map_err(|error| (Exit::Usage, error.to_string()))?;
     supervisor::listen_for_interrupts().map_err(failed)?;
     let reaper = supervisor::reaper().map_err(failed)?;
 
-    let mut live = Live::new(&plan, output.progress());
+    let mut live = live(command, &plan, output);
     let mut fleet = Fleet::start(
         &plan,
         Arc::clone(&reaper) as _,
@@ -88,6 +96,9 @@ fn carry_out(
         &store,
         &mut results,
         &mut |event| {
+            if let Some(metrics) = &mut metrics {
+                metrics.hear(&event);
+            }
             show(&mut live, event);
         },
     );
@@ -175,12 +186,71 @@ fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
     plan.brokers.iter().enumerate().map(one).collect()
 }
 
+/// Metrics, and who serves them.
+struct Exported {
+    metrics: Metrics,
+    exporter: Exporter,
+}
+
+impl Exported {
+    /// Says where it listens.
+    fn listen(
+        address: &str,
+        plan: &Plan,
+        manifest: &Manifest,
+        output: &Output,
+    ) -> Result<Exported, (Exit, String)> {
+        let exporter = Exporter::listen(address, metrics::CONTENT_TYPE).map_err(|error| {
+            let why = format!(
+                "cannot serve metrics at `{address}`: {error}; an address of this machine and a free port are \
+                 wanted: --metrics 127.0.0.1:9464, or port 0 for any"
+            );
+            (Exit::Usage, why)
+        })?;
+        output.remark(format!("metrics: http://{}/metrics", exporter.address()));
+        let metrics = Metrics::new(plan, manifest);
+        exporter.show(metrics.render());
+        Ok(Exported { metrics, exporter })
+    }
+
+    fn hear(&mut self, event: &Event) {
+        match event {
+            Event::Begin(trial, _) => self.metrics.begin(trial),
+            Event::Progress(progress) => self.metrics.progress(progress),
+            Event::End(record, attempt, again) => self.metrics.end(record, attempt, *again),
+            Event::Suspended(_) | Event::Say(_) => return,
+        }
+        self.exporter.show(self.metrics.render());
+    }
+}
+
+/// Progress as it was asked for, and as the terminal allows.
+fn live(command: &Run, plan: &Plan, output: &Output) -> Live {
+    let mode = output.progress();
+    let why = match (command.live, mode) {
+        (true, Mode::Drawn) => {
+            let keys = Keys {
+                quit: supervisor::interrupt,
+                is_quitting: supervisor::is_interrupted,
+            };
+            match Live::full(plan, output.color_err, keys) {
+                Ok(live) => return live,
+                Err(error) => error.to_string(),
+            }
+        }
+        (true, Mode::Lines) => "standard error is no terminal that can be drawn on".to_owned(),
+        _ => return Live::new(plan, mode),
+    };
+    output.remark(format!("no --live: {why}; progress is shown as without it"));
+    Live::new(plan, mode)
+}
+
 fn show(live: &mut Live, event: Event) {
     match event {
         Event::Suspended(servers) => live.suspended(servers),
         Event::Begin(trial, attempt) => live.begin(trial, attempt),
         Event::Progress(progress) => live.progress(progress),
-        Event::End(attempt, again) => live.end(&Ended::of(attempt, again)),
+        Event::End(_, attempt, again) => live.end(&Ended::of(attempt, again)),
         Event::Say(words) => live.say(&words),
     }
 }

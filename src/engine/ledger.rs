@@ -261,6 +261,14 @@ impl Ledger {
             .sum()
     }
 
+    /// Messages that were refused or given up, warm-up included.
+    pub fn failed(&self) -> u64 {
+        let books = self.publishers.iter();
+        books
+            .map(|book| lock(&book.outcome).reasons.values().sum::<u64>())
+            .sum()
+    }
+
     /// Whether every publisher's loop has ended.
     pub fn all_sent(&self) -> bool {
         self.publishers

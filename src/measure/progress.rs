@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::record::Second;
+
 /// Where a trial is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -29,7 +31,7 @@ impl Phase {
 }
 
 /// How far a trial is, and what its last second looked like.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Where it is.
     pub phase: Phase,
@@ -46,6 +48,8 @@ pub struct Progress {
     pub backlog: u64,
     /// Sends that failed so far.
     pub errors: u64,
+    /// All that is known of the second that has just ended, where one has: each comes once, in order.
+    pub second: Option<Box<Second>>,
 }
 
 impl Progress {
@@ -59,6 +63,7 @@ impl Progress {
             latency: None,
             backlog: 0,
             errors: 0,
+            second: None,
         }
     }
 }

@@ -46,6 +46,11 @@ pub fn is_interrupted() -> bool {
     INTERRUPTS.load(Ordering::Relaxed) > 0
 }
 
+/// The user wants the run to end: as Ctrl-C, once with what it has, twice at once.
+pub fn interrupt() {
+    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+}
+
 /// Listens for Ctrl-C, for TERM and for a closed terminal, from now on.
 ///
 /// # Errors
@@ -56,7 +61,7 @@ pub fn listen_for_interrupts() -> io::Result<()> {
         .enable_all()
         .build()?;
     // Registered before this returns: a signal that comes right after must not end the process.
-    let (mut interrupt, mut terminate, mut hangup) = runtime.block_on(async {
+    let (mut interrupted, mut terminate, mut hangup) = runtime.block_on(async {
         Ok::<_, io::Error>((
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
@@ -69,11 +74,11 @@ pub fn listen_for_interrupts() -> io::Result<()> {
             runtime.block_on(async {
                 loop {
                     tokio::select! {
-                        _ = interrupt.recv() => {}
+                        _ = interrupted.recv() => {}
                         _ = terminate.recv() => {}
                         _ = hangup.recv() => {}
                     }
-                    INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+                    interrupt();
                 }
             });
         })?;
@@ -88,8 +93,8 @@ pub enum Event<'a> {
     Begin(&'a PlannedTrial, u32),
     /// How far it is.
     Progress(Progress),
-    /// It is over; and whether it is made again.
-    End(&'a Attempt, bool),
+    /// It is over: all that was seen, what it is worth, and whether it is made again.
+    End(&'a Record, &'a Attempt, bool),
     /// Something that the user should know.
     Say(String),
 }
@@ -130,7 +135,7 @@ pub fn run(
                 && !record.interrupted
                 && attempt <= plan.disturbed.repeats;
             store.keep_trial(trial.number, attempt, &record)?;
-            tell(Event::End(&seen, again));
+            tell(Event::End(&record, &seen, again));
             results.add(seen);
             store.keep(results)?;
             if !again {

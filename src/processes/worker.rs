@@ -171,6 +171,7 @@ async fn end_of(asked: &mut watch::Receiver<bool>) {
 
 /// Turns the engine's news into the worker's words.
 struct Teller {
+    ledger: Arc<Ledger>,
     phase: Phase,
     since: u64,
     warmup: f64,
@@ -179,7 +180,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(ledger: &Ledger) -> Teller {
+    fn new(ledger: &Arc<Ledger>) -> Teller {
         let task = &ledger.task;
         let measure = match (&task.workload.load, task.phases.measure) {
             (Load::Steps { steps, .. }, Measure::Time(_)) => {
@@ -189,6 +190,7 @@ impl Teller {
             (_, Measure::Count(_)) => None,
         };
         Teller {
+            ledger: Arc::clone(ledger),
             phase: Phase::Starting,
             since: Monotonic.now(),
             warmup: task.phases.warmup.as_secs_f64(),
@@ -216,6 +218,8 @@ impl Teller {
                     .or(second.publish)
                     .map(|[p50, p99, _]| [p50, p99]);
                 progress.backlog = second.backlog;
+                progress.errors = self.ledger.failed();
+                progress.second = Some(Box::new((*second).clone()));
             }
         }
         progress.phase = self.phase;

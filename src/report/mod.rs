@@ -4,20 +4,26 @@ pub mod cells;
 pub mod charts;
 pub mod columns;
 pub mod csv;
+mod dashboard;
 pub mod details;
 pub mod files;
 pub mod headline;
+pub mod history;
+mod history_files;
+mod history_words;
 pub mod hlog;
 pub mod html;
 pub mod json;
 pub mod junit;
 pub mod live;
 pub mod markdown;
+pub mod metrics;
 pub mod notes;
 pub mod rows;
 pub mod series;
 pub mod table;
 pub mod text;
+pub mod under_way;
 pub mod verdicts;
 pub mod versus;
 pub mod warnings;
@@ -51,6 +57,14 @@ pub fn render(format: Format, results: &Results, view: &View) -> String {
 }
 
 #[cfg(test)]
+mod dashboard_tests;
+#[cfg(test)]
+mod history_tests;
+#[cfg(test)]
+mod metrics_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod under_way_tests;
 #[cfg(test)]
 mod versus_tests;

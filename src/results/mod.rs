@@ -1,5 +1,6 @@
 //! What is kept: the versioned model of a run and its store. Every report is made from it.
 
+pub mod archive;
 pub mod attempt;
 pub mod bound;
 pub mod model;
@@ -7,6 +8,7 @@ pub mod open;
 pub mod provenance;
 pub mod store;
 
+pub use archive::Archive;
 pub use attempt::Attempt;
 pub use model::{Manifest, Results, SCHEMA_VERSION};
 pub use open::{OpenError, Stored};

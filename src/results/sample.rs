@@ -1,18 +1,22 @@
 //! Results made by hand, for tests.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::engine::task::{Order, WindowBy};
 use crate::measure::host::Host;
 use crate::measure::latency::{Kind, Latency};
+use crate::measure::percentile::Percentile;
 use crate::measure::record::{Audit, Rates, Record, Second};
 use crate::measure::resources::Usage;
+use crate::measure::verdict::Outcome;
 use crate::plan::{Asked, Connection, GivenOffer, Plan, PlannedBroker, PlannedTrial, Secrets};
 use crate::scenario::workload::{Delivery, Durability};
 use crate::scenario::{self, Overrides, Scenario};
 
 use super::attempt::Attempt;
 use super::model::{Manifest, Results, SCHEMA_VERSION};
+use super::open::Stored;
 use super::provenance::{BrokerProvenance, Provenance};
 
 /// A plan of 5,000 messages a second for 20 s, one publisher and one consumer.
@@ -236,4 +240,40 @@ pub fn lose(record: &mut Record, messages: u64) {
     record.audit.lost += messages;
     record.audit.distinct -= messages;
     record.audit.received -= messages;
+}
+
+/// A series of runs like this one, one a day; `change` gets the number of each, from 0. Quicker than to make
+/// the samples of each run anew.
+pub fn days(run: &Results, count: usize, change: impl Fn(usize, &mut Results)) -> Vec<Stored> {
+    let day = |i: usize| {
+        let mut results = run.clone();
+        results.manifest.started = format!("2026-11-{:02}T21:04:00+01:00", i + 1);
+        change(i, &mut results);
+        Stored {
+            folder: PathBuf::from(format!("results/{i}")),
+            results,
+        }
+    };
+    (0..count).map(day).collect()
+}
+
+/// Makes all latencies of a broker so many times as long.
+pub fn stretch(results: &mut Results, broker: usize, factor: f64) {
+    for attempt in results.attempts.iter_mut().filter(|it| it.broker == broker) {
+        for summary in attempt.latencies.values_mut() {
+            for percentile in &mut summary.percentiles {
+                if let Percentile::Value(nanoseconds) = percentile {
+                    *nanoseconds = (*nanoseconds as f64 * factor) as u64;
+                }
+            }
+        }
+    }
+}
+
+/// Judges all trials of a broker to be saturated.
+pub fn saturate(results: &mut Results, broker: usize) {
+    for attempt in results.attempts.iter_mut().filter(|it| it.broker == broker) {
+        attempt.verdict.outcome = Outcome::Saturated;
+        attempt.verdict.reason = "backlog grew by 690 messages a second".to_owned();
+    }
 }

@@ -229,6 +229,16 @@ pub fn brokers<'a>(results: &'a Results, reference: usize, options: &Options) ->
     pairs
 }
 
+/// From which relative difference on there is a change of a figure that was `before`: the one that was
+/// asked for, or its own; of a latency not less than the floor.
+pub fn margin_of(figure: Figure, asked: Option<f64>, before: Option<f64>) -> f64 {
+    let margin = asked.unwrap_or(figure.margin());
+    match (figure, before) {
+        (Figure::Latency(..), Some(before)) => margin.max(FLOOR / before),
+        _ => margin,
+    }
+}
+
 /// What is known of a figure before it is judged.
 struct Draft {
     figure: Figure,
@@ -267,10 +277,7 @@ impl Draft {
             Some((least, blocks)) if blocks.len() >= least => Trials::Paired(blocks),
             _ => Trials::Independent(first, second),
         };
-        let mut margin = margin.unwrap_or(figure.margin());
-        if let (Figure::Latency(..), Some(before)) = (figure, medians.0) {
-            margin = margin.max(FLOOR / before);
-        }
+        let margin = margin_of(figure, margin, medians.0);
         Draft {
             figure,
             medians,
@@ -299,7 +306,8 @@ fn blocks(figure: Figure, one: &Group, other: &Group) -> Vec<(f64, f64)> {
     both.collect()
 }
 
-fn pair<'a>(
+/// Two sides by these figures; `same_run` where they were measured in the same blocks.
+pub fn pair<'a>(
     (one_label, one): (&'a str, Group<'a>),
     (label, other): (&'a str, Group<'a>),
     figures: &[Figure],

@@ -6,11 +6,15 @@ pub mod differences;
 pub mod exit;
 pub mod figure;
 pub mod group;
+pub mod history;
+pub mod levels;
 pub mod median;
 pub mod normal;
 pub mod shape;
 pub mod shift;
 pub mod thresholds;
 
+#[cfg(test)]
+mod history_tests;
 #[cfg(test)]
 mod tests;

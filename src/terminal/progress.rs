@@ -101,7 +101,7 @@ fn stderr_columns() -> usize {
 }
 
 /// The start of a line that fits, with an ellipsis where something is missing.
-fn cut(line: &str, columns: usize) -> String {
+pub fn cut(line: &str, columns: usize) -> String {
     if style::width(line) <= columns {
         return line.to_owned();
     }

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::program::{Place, ended};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "run",
     "check",
+    "history",
     "list",
     "drivers",
     "init",

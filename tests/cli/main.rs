@@ -7,4 +7,7 @@ mod charts;
 mod commands;
 mod compared;
 mod formats;
+mod history;
+mod live;
+mod metrics;
 mod refused;
