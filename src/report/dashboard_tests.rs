@@ -28,6 +28,7 @@ fn ended(outcome: Outcome) -> Ended {
         reason: String::new(),
         disturbed: None,
         again: false,
+        broken_off: false,
         per_second: 4_000.0,
         p50: Some(150_000),
         p99: Some(900_000),

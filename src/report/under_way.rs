@@ -33,6 +33,8 @@ pub struct Ended {
     pub disturbed: Option<f64>,
     /// Whether it is made again.
     pub again: bool,
+    /// Whether the user broke it off: then its figures are of no whole trial.
+    pub broken_off: bool,
     /// Received per second (sent, where nothing consumes).
     pub per_second: f64,
     /// p50 of its headline latency in nanoseconds, where it has one.
@@ -62,6 +64,7 @@ impl Ended {
             reason: attempt.verdict.reason.clone(),
             disturbed: attempt.disturbed.map(|it| it.share),
             again,
+            broken_off: attempt.interrupted,
             per_second: if rates.received > 0.0 {
                 rates.received
             } else {
@@ -291,19 +294,23 @@ impl State {
         if let Some(watched) = self.watched.get_mut(broker) {
             watched.end(ended);
         }
-        let well = ended.outcome == Outcome::Ok;
+        let well = ended.outcome == Outcome::Ok && !ended.broken_off;
         if !ended.again {
             self.over = current.place + 1;
             self.done.push((broker, well && ended.disturbed.is_none()));
         }
         let sign = if well && !ended.again { "✓" } else { "⚠" };
         let mut line = format!(
-            "{sign} trial {} of {}  block {block}  {}  {}/s",
+            "{sign} trial {} of {}  block {block}  {}",
             current.place + 1,
             self.order.len(),
-            self.label(broker),
-            numbers::rate(ended.per_second)
+            self.label(broker)
         );
+        if ended.broken_off {
+            line.push_str("  broken off");
+            return line;
+        }
+        line.push_str(&format!("  {}/s", numbers::rate(ended.per_second)));
         if let Some(p99) = ended.p99 {
             line.push_str(&format!("  p99 {}", numbers::time(p99 as f64)));
         }

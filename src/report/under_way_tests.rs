@@ -11,6 +11,7 @@ fn ended() -> Ended {
         reason: String::new(),
         disturbed: None,
         again: false,
+        broken_off: false,
         per_second: 5_000.0,
         p50: Some(140_000),
         p99: Some(410_000),
@@ -76,6 +77,15 @@ fn a_line_for_each_trial_where_nothing_can_be_drawn() {
     assert_eq!(
         state.end(&ended(), 30.0),
         "✓ trial 1 of 2  block 1  nats  5,000/s  p99 410 µs"
+    );
+    state.begin(2, 1);
+    let broken_off = Ended {
+        broken_off: true,
+        ..ended()
+    };
+    assert_eq!(
+        state.end(&broken_off, 3.0),
+        "⚠ trial 2 of 2  block 2  nats  broken off"
     );
     state.begin(2, 1);
     let saturated = Ended {
