@@ -27,7 +27,7 @@ use std::thread;
 use load::{Load, Sink, Source};
 use mqbench::processes::reaper::Reaper;
 use mqbench::servers::{Instance, Keeper};
-use rumqttc::QoS;
+use rumqttc_three::QoS;
 
 /// A system's client in a plain loop.
 pub trait Bare: Sync {

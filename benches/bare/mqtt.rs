@@ -1,17 +1,20 @@
-//! rumqttc in a plain loop.
+//! rumqttc-next in a plain loop.
 
 use std::cell::Cell;
 use std::pin::pin;
 use std::sync::mpsc;
 
 use futures_util::future::{Either, select};
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, QoS};
+use rumqttc_three::{
+    AsyncClient, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet, PublishOptions,
+    QoS,
+};
 
 use crate::load::{ACK_WINDOW, Sink, Source};
 use crate::{Bare, on_thread};
 
 /// Requests that wait for the library's loop.
-const QUEUE: usize = 10;
+const QUEUE: usize = 64;
 
 /// Version 3.1.1, at this quality.
 pub struct Mqtt(pub QoS);
@@ -71,7 +74,9 @@ impl Bare for Mqtt {
             let (sent, is_complete) = (Cell::new(0_u64), Cell::new(false));
             let sending = async {
                 while let Some(body) = source.next().await {
-                    let taken = client.publish_bytes("bare", self.0, false, body).await;
+                    let taken = client
+                        .publish("bare", body, PublishOptions::new(self.0))
+                        .await;
                     taken.expect("taken");
                     sent.set(sent.get() + 1);
                 }
@@ -107,9 +112,11 @@ impl Bare for Mqtt {
 fn connect(url: &str, id: &str) -> (AsyncClient, EventLoop) {
     let (_, address) = url.split_once("://").expect("a URL");
     let (host, port) = address.rsplit_once(':').expect("a port");
-    let mut options = MqttOptions::new(id, host, port.parse().expect("a number"));
-    options.set_inflight(ACK_WINDOW as u16);
-    let (client, mut events) = AsyncClient::new(options, QUEUE);
+    let mut options = MqttOptions::new(id, (host, port.parse().expect("a number")));
+    options
+        .set_inflight(ACK_WINDOW as u16)
+        .set_max_request_batch(QUEUE);
+    let (client, mut events) = AsyncClient::builder(options).capacity(QUEUE).build();
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
     events.set_network_options(network);

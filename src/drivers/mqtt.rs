@@ -1,4 +1,4 @@
-//! MQTT, versions 3.1.1 and 5, through rumqttc: topics that nobody has to make, and sessions in which
+//! MQTT, versions 3.1.1 and 5, through rumqttc-next: topics that nobody has to make, and sessions in which
 //! the server remembers what a consumer has not got yet.
 //!
 //! The library writes once for each message, and acknowledges each message as it reads it.
@@ -48,7 +48,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     name: "mqtt",
     title: "MQTT",
     about: "MQTT 3.1.1 or 5: topics without storage, sessions that remember what a consumer misses.",
-    client: "rumqttc 0.25",
+    client: "rumqttc-next 0.34",
     schemes: SCHEMES,
     server: Some("mosquitto"),
     options: &[
@@ -254,7 +254,7 @@ async fn version(task: &Task) -> Result<Option<String>, DriverError> {
     let (mut version, mut answers) = (None, 0);
     let heard = |heard| {
         match heard {
-            Heard::Message { payload, topic, .. } if topic.is(VERSION) => {
+            Heard::Message { payload, topic, .. } if topic == VERSION => {
                 version = Some(String::from_utf8_lossy(&payload).into_owned());
             }
             Heard::Subscribed(_) => answers += 1,
@@ -287,7 +287,7 @@ async fn check_size(task: &Task, connection: &mut Connection) -> Result<(), Driv
         let heard = |heard| match heard {
             Heard::Message {
                 payload, topic: on, ..
-            } if on.is(&topic) => Some(payload.len() as u64 == size),
+            } if on == topic => Some(payload.len() as u64 == size),
             Heard::Refused(_, _) => Some(false),
             _ => None,
         };

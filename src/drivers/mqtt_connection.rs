@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rumqttc::v5::mqttbytes::v5 as five;
-use rumqttc::{NetworkOptions, TlsConfiguration, Transport, v5};
+use rumqttc_five as five;
+use rumqttc_three as three;
+use three::{NetworkOptions, QoS, TlsConfiguration};
 use tokio::time::timeout;
 
 use super::DriverError;
@@ -18,9 +19,9 @@ use crate::engine::task::Task;
 use crate::scenario::brokers::Tls;
 use crate::scenario::workload::Delivery;
 
-/// Requests that wait for the library's loop. Every message in it has its stamp already: a long queue
-/// would be measured as latency.
-const QUEUE: usize = 10;
+/// Requests that wait for the library's loop, and that one turn of it writes at once. Every message in it has
+/// its stamp already: a long queue would be measured as latency.
+const QUEUE: usize = 64;
 /// The largest packet of the protocol. The library's own limit is 10 KiB.
 const LARGEST: u32 = 268_435_455;
 /// A session that could not be removed ends by itself after so many seconds; version 5 only.
@@ -104,7 +105,7 @@ pub enum Heard {
     Message {
         payload: Bytes,
         redelivered: bool,
-        topic: Topic,
+        topic: Bytes,
     },
     /// The subscriptions of one request: the quality that is granted for each, or why there is none.
     Subscribed(Vec<Result<u8, &'static str>>),
@@ -114,31 +115,16 @@ pub enum Heard {
     Nothing,
 }
 
-/// The two versions have different types for it.
-pub enum Topic {
-    Text(String),
-    Bytes(Bytes),
-}
-
-impl Topic {
-    pub fn is(&self, name: &str) -> bool {
-        match self {
-            Topic::Text(text) => text == name,
-            Topic::Bytes(bytes) => bytes == name.as_bytes(),
-        }
-    }
-}
-
 /// Where requests are handed to the library.
 pub enum Requests {
-    Three(rumqttc::AsyncClient),
-    Five(v5::AsyncClient),
+    Three(three::AsyncClient),
+    Five(five::AsyncClient),
 }
 
 /// Where the library's loop is driven: nothing is sent or received but by waiting here.
 pub enum Events {
-    Three(Box<rumqttc::EventLoop>),
-    Five(Box<v5::EventLoop>),
+    Three(Box<three::EventLoop>),
+    Five(Box<five::EventLoop>),
 }
 
 /// One connection.
@@ -245,12 +231,9 @@ fn client(
     role: &Role,
     tls: Option<&Tls>,
 ) -> Result<(Requests, Events), DriverError> {
-    let transport = match tls {
-        Some(tls) => {
-            let config = Arc::new(tls::client_config(tls)?);
-            Transport::tls_with_config(TlsConfiguration::Rustls(config))
-        }
-        None => Transport::tcp(),
+    let tls = match tls {
+        Some(tls) => Some(TlsConfiguration::Rustls(Arc::new(tls::client_config(tls)?))),
+        None => None,
     };
     let mut network = NetworkOptions::new();
     network.set_tcp_nodelay(true);
@@ -261,14 +244,17 @@ fn client(
         .map(|user| (user, task.password.clone().unwrap_or_default()))
         .or_else(|| host.login.clone());
     let will = task.text("last_will").filter(|_| role.has_will);
-    let keep_alive = keep_alive(task);
+    let keep_alive = keep_alive(task).as_secs().clamp(1, u16::MAX.into()) as u16;
     let address = (host.name.clone(), host.port);
     let client = match Version::of(task) {
         Version::Three => {
-            let mut options = rumqttc::MqttOptions::new(&role.id, address.0, address.1);
+            let mut options = three::MqttOptions::new(&role.id, address);
+            if let Some(tls) = tls {
+                options.set_transport(three::Transport::tls_with_config(tls));
+            }
             options
-                .set_transport(transport)
                 .set_keep_alive(keep_alive)
+                .set_max_request_batch(QUEUE)
                 .set_clean_session(!role.keeps_session)
                 .set_max_packet_size(LARGEST as usize, LARGEST as usize)
                 .set_inflight(in_flight(task));
@@ -276,32 +262,35 @@ fn client(
                 options.set_credentials(user, password);
             }
             if let Some(topic) = will {
-                let qos = rumqttc::QoS::AtLeastOnce;
-                options.set_last_will(rumqttc::LastWill::new(topic, WILL, qos, false));
+                let qos = QoS::AtLeastOnce;
+                options.set_last_will(three::LastWill::new(topic, WILL, qos, false));
             }
-            let (client, mut events) = rumqttc::AsyncClient::new(options, QUEUE);
+            let (client, mut events) = three::AsyncClient::builder(options).capacity(QUEUE).build();
             events.set_network_options(network);
             (Requests::Three(client), Events::Three(Box::new(events)))
         }
         Version::Five => {
-            let mut options = v5::MqttOptions::new(&role.id, address.0, address.1);
+            let mut options = five::MqttOptions::new(&role.id, address);
+            if let Some(tls) = tls {
+                options.set_transport(five::Transport::tls_with_config(tls));
+            }
             options
-                .set_transport(transport)
                 .set_keep_alive(keep_alive)
+                .set_max_request_batch(QUEUE)
                 .set_clean_start(!role.keeps_session)
                 .set_max_packet_size(Some(LARGEST))
                 .set_session_expiry_interval(role.keeps_session.then_some(EXPIRY))
-                .set_connection_timeout(CONNECT_TIMEOUT.as_secs())
+                .set_connect_timeout(CONNECT_TIMEOUT)
                 .set_outgoing_inflight_upper_limit(in_flight(task))
                 .set_network_options(network);
             if let Some((user, password)) = login {
                 options.set_credentials(user, password);
             }
             if let Some(topic) = will {
-                let qos = v5::mqttbytes::QoS::AtLeastOnce;
+                let qos = QoS::AtLeastOnce;
                 options.set_last_will(five::LastWill::new(topic, WILL, qos, false, None));
             }
-            let (client, events) = v5::AsyncClient::new(options, QUEUE);
+            let (client, events) = five::AsyncClient::builder(options).capacity(QUEUE).build();
             (Requests::Five(client), Events::Five(Box::new(events)))
         }
     };
@@ -328,35 +317,26 @@ impl Requests {
     pub async fn publish(&self, topic: &str, qos: u8, retain: bool, payload: Bytes) {
         match self {
             Requests::Three(client) => {
-                let qos = match qos {
-                    0 => rumqttc::QoS::AtMostOnce,
-                    1 => rumqttc::QoS::AtLeastOnce,
-                    _ => rumqttc::QoS::ExactlyOnce,
-                };
-                let _ = client.publish_bytes(topic, qos, retain, payload).await;
+                let options = three::PublishOptions::new(level(qos)).retain(retain);
+                let _ = client.publish(topic, payload, options).await;
             }
             Requests::Five(client) => {
-                let _ = client
-                    .publish_bytes(topic, level(qos), retain, payload)
-                    .await;
+                let options = five::PublishOptions::new(level(qos)).retain(retain);
+                let _ = client.publish(topic, payload, options).await;
             }
         }
     }
 
     /// Asks for subscriptions; the answer is heard later.
     pub async fn subscribe(&self, filters: &[String], qos: u8) {
+        let qos = level(qos);
         match self {
             Requests::Three(client) => {
-                let qos = match qos {
-                    0 => rumqttc::QoS::AtMostOnce,
-                    1 => rumqttc::QoS::AtLeastOnce,
-                    _ => rumqttc::QoS::ExactlyOnce,
-                };
-                let filter = |path: &String| rumqttc::SubscribeFilter::new(path.clone(), qos);
+                let filter = |path: &String| three::SubscribeFilter::new(path.clone(), qos);
                 let _ = client.subscribe_many(filters.iter().map(filter)).await;
             }
             Requests::Five(client) => {
-                let filter = |path: &String| five::Filter::new(path, level(qos));
+                let filter = |path: &String| five::SubscribeFilter::new(path, qos);
                 let _ = client.subscribe_many(filters.iter().map(filter)).await;
             }
         }
@@ -370,11 +350,11 @@ impl Requests {
     }
 }
 
-fn level(qos: u8) -> v5::mqttbytes::QoS {
+fn level(qos: u8) -> QoS {
     match qos {
-        0 => v5::mqttbytes::QoS::AtMostOnce,
-        1 => v5::mqttbytes::QoS::AtLeastOnce,
-        _ => v5::mqttbytes::QoS::ExactlyOnce,
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
     }
 }
 
@@ -383,24 +363,24 @@ impl Events {
     pub async fn next(&mut self) -> Result<Heard, String> {
         match self {
             Events::Three(events) => match events.poll().await {
-                Ok(event) => Ok(three(event)),
+                Ok(event) => Ok(of_three(event)),
                 Err(error) => Err(words::of_three(&error)),
             },
             Events::Five(events) => match events.poll().await {
-                Ok(event) => Ok(five(event)),
+                Ok(event) => Ok(of_five(event)),
                 Err(error) => Err(words::of_five(&error)),
             },
         }
     }
 }
 
-fn three(event: rumqttc::Event) -> Heard {
-    use rumqttc::{Event, Outgoing, Packet, SubscribeReasonCode};
+fn of_three(event: three::Event) -> Heard {
+    use three::{Event, Outgoing, Packet, SubscribeReasonCode};
     match event {
         Event::Incoming(Packet::Publish(publish)) => Heard::Message {
             payload: publish.payload,
             redelivered: publish.dup,
-            topic: Topic::Text(publish.topic),
+            topic: publish.topic,
         },
         Event::Outgoing(Outgoing::Publish(pkid)) => Heard::Sent(pkid),
         Event::Incoming(Packet::PubAck(ack)) => Heard::Acked(ack.pkid),
@@ -417,15 +397,14 @@ fn three(event: rumqttc::Event) -> Heard {
     }
 }
 
-fn five(event: v5::Event) -> Heard {
-    use five::{Packet, PubAckReason, PubCompReason, PubRecReason, SubscribeReasonCode};
-    use rumqttc::Outgoing;
-    use v5::Event;
+fn of_five(event: five::Event) -> Heard {
+    use five::{Event, Outgoing, Packet};
+    use five::{PubAckReason, PubCompReason, PubRecReason, SubscribeReasonCode};
     match event {
         Event::Incoming(Packet::Publish(publish)) => Heard::Message {
             payload: publish.payload,
             redelivered: publish.dup,
-            topic: Topic::Bytes(publish.topic),
+            topic: publish.topic,
         },
         Event::Outgoing(Outgoing::Publish(pkid)) => Heard::Sent(pkid),
         Event::Incoming(Packet::PubAck(ack)) => match ack.reason {

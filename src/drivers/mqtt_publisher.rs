@@ -17,9 +17,9 @@ use crate::engine::acks::{Acks, Token};
 use crate::engine::pacing::AsyncOutbox;
 use crate::engine::task::Task;
 
-/// Messages taken from the outbox at a time. The library writes them one by one, and one stamp holds
+/// Messages taken from the outbox at a time: what one write of the library carries, so that one stamp holds
 /// for all of them.
-const BATCH: usize = 8;
+const BATCH: usize = 64;
 /// Payloads are cut from blocks of this size: one allocation for many.
 const BLOCK: usize = 64 << 10;
 

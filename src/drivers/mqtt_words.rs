@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 use std::io;
 
-use rumqttc::v5;
+use rumqttc_five as five;
+use rumqttc_three as three;
 
 /// The server ended the connection without a word.
 pub const CLOSED: &str = "the server closed the connection";
@@ -13,8 +14,8 @@ const NO_PONG: &str = "the server did not answer for as long as keep_alive says"
 const FOREIGN: &str = "what answers does not speak this version of MQTT";
 
 /// Of version 3.1.1.
-pub fn of_three(error: &rumqttc::ConnectionError) -> String {
-    use rumqttc::{ConnectReturnCode as Code, ConnectionError as Of, StateError as State};
+pub fn of_three(error: &three::ConnectionError) -> String {
+    use three::{ConnectReturnCode as Code, ConnectionError as Of, StateError as State};
     match error {
         Of::ConnectionRefused(code) => match code {
             Code::BadUserNamePassword => "the server refused the user name or password".to_owned(),
@@ -32,13 +33,13 @@ pub fn of_three(error: &rumqttc::ConnectionError) -> String {
         Of::MqttState(State::Deserialization(error)) => of_bytes(&error.to_string()),
         Of::MqttState(error) => plain(&error.to_string()),
         Of::RequestsDone => CLOSED.to_owned(),
+        error => plain(&error.to_string()),
     }
 }
 
 /// Of version 5.
-pub fn of_five(error: &v5::ConnectionError) -> String {
-    use v5::mqttbytes::v5::ConnectReturnCode as Code;
-    use v5::{ConnectionError as Of, StateError as State};
+pub fn of_five(error: &five::ConnectionError) -> String {
+    use five::{ConnectReturnCode as Code, ConnectionError as Of, StateError as State};
     match error {
         Of::ConnectionRefused(code) | Of::MqttState(State::ConnFail { reason: code }) => match code
         {
@@ -66,6 +67,7 @@ pub fn of_five(error: &v5::ConnectionError) -> String {
         Of::MqttState(State::Deserialization(error)) => of_bytes(&error.to_string()),
         Of::MqttState(error) => plain(&error.to_string()),
         Of::RequestsDone => CLOSED.to_owned(),
+        error => plain(&error.to_string()),
     }
 }
 
@@ -82,9 +84,9 @@ fn of_io(error: &io::Error) -> String {
 }
 
 /// In the words that `tls::explain` knows.
-fn of_handshake(error: &rumqttc::TlsError) -> String {
+fn of_handshake(error: &three::TlsError) -> String {
     match error {
-        rumqttc::TlsError::Io(error) if of_io(error) == CLOSED => "tls handshake eof".to_owned(),
+        three::TlsError::Io(error) if of_io(error) == CLOSED => "tls handshake eof".to_owned(),
         error => plain(&error.to_string()),
     }
 }
@@ -130,7 +132,7 @@ pub fn spaced(reason: &impl Debug) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rumqttc::v5::mqttbytes::v5::PubAckReason;
+    use rumqttc_five::PubAckReason;
 
     #[test]
     fn reasons_are_words() {
