@@ -1,7 +1,7 @@
 //! MQTT, versions 3.1.1 and 5, through rumqttc-next: topics that nobody has to make, and sessions in which
 //! the server remembers what a consumer has not got yet.
 //!
-//! The library writes once for each message, and acknowledges each message as it reads it.
+//! The library writes all messages that wait at once, and acknowledges each message as it reads it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
