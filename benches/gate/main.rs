@@ -63,10 +63,12 @@ impl Kind {
             Kind::Latency => ("{rate: 2k/s}", "2600ms"),
             Kind::Throughput => ("max", "2s"),
         };
+        // What the line and the brake take is part of the experiment, and no reason to repeat a trial.
         format!(
             "name: gate\nbrokers:\n  {driver}: {{url: \"{url}\"}}\n\
              workload: {{delivery: at-most-once, durability: memory, load: {load}}}\n\
-             phases: {{warmup: 500ms, measure: {measure}, drain: 5s}}\n"
+             phases: {{warmup: 500ms, measure: {measure}, drain: 5s}}\n\
+             disturbed: {{repeats: 0}}\n"
         )
     }
 }
