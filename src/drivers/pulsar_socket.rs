@@ -10,8 +10,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::target::CONNECT_TIMEOUT;
-use super::target::Endpoint;
+use super::target::{CONNECT_TIMEOUT, Endpoint};
 
 /// How long a broker may take over a greeting. Shorter than the time for the whole, so that a server
 /// that stands still is given up in time.

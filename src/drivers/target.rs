@@ -68,11 +68,13 @@ impl Endpoint {
 pub fn parts(url: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     url.split(',').map(|part| {
         let part = part.split_once("://").map_or(part, |(_, rest)| rest);
-        let part = part.split(['/', '?']).next().unwrap_or(part);
-        match part.rsplit_once('@') {
-            Some((login, host)) => (host, Some(login)),
-            None => (part, None),
-        }
+        let part = part.split('/').next().unwrap_or(part);
+        let (login, host) = match part.rsplit_once('@') {
+            Some((login, host)) => (Some(login), host),
+            None => (None, part),
+        };
+        // Only here: a password may have a question mark.
+        (host.split('?').next().unwrap_or(host), login)
     })
 }
 
@@ -109,6 +111,8 @@ mod tests {
             seen,
             [("a:1", Some("me:p@ss")), ("b", None), ("[::1]", None)]
         );
+        let seen: Vec<_> = parts("kafka://me:s?cret@a:1,pulsar://b:2?admin=3").collect();
+        assert_eq!(seen, [("a:1", Some("me:s?cret")), ("b:2", None)]);
         assert_eq!(login("me:se:cret"), ("me".to_owned(), "se:cret".to_owned()));
         let place = |text| Endpoint::of(text, 7).map(|it| it.place());
         assert_eq!(place("a"), Ok("a:7".to_owned()));
