@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mqbench::drivers::find;
 use mqbench::engine::task::{Task, WindowBy};
-use mqbench::measure::progress::Phase;
+use mqbench::measure::progress::{Phase, Progress};
 use mqbench::measure::record::Record;
 use mqbench::processes::supervisor::WORKER;
 use mqbench::processes::worker::{INTERRUPT, Order, Word};
@@ -19,7 +19,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What a trial left behind.
 pub struct Seen {
     pub record: Record,
-    /// From the start of the worker to its last word.
+    /// To its last word: from where the measured part began, and from the start of the worker where
+    /// none did. How fast a server prepares destinations on a busy machine is not a trial's matter.
     pub took: Duration,
     /// From the wish that it ends to its last word, where somebody had it.
     pub end_took: Option<Duration>,
@@ -49,6 +50,8 @@ pub struct Live {
     words: Receiver<Word>,
     complaints: JoinHandle<String>,
     began: Instant,
+    measuring_since: Option<Instant>,
+    phase: Phase,
     interrupted: Option<Instant>,
     record: Option<Record>,
 }
@@ -98,6 +101,8 @@ impl Live {
             words,
             complaints,
             began: Instant::now(),
+            measuring_since: None,
+            phase: Phase::Starting,
             interrupted: None,
             record: None,
         }
@@ -105,33 +110,51 @@ impl Live {
 
     /// Whether the measured part has begun; if not, the trial is over.
     fn await_measuring(&mut self) -> bool {
-        while let Some(word) = self.next_word() {
-            match word {
-                Word::Progress(progress) if progress.phase == Phase::Measuring => return true,
-                Word::Progress(_) => {}
-                Word::Record(record) => self.record = Some(*record),
-            }
-        }
-        false
+        while self.measuring_since.is_none() && self.next_progress().is_some() {}
+        self.measuring_since.is_some()
     }
 
     /// Waits until it has sent or received something in the measured part.
     pub fn await_traffic(&mut self) {
-        while let Some(word) = self.next_word() {
-            match word {
-                Word::Progress(progress) if progress.per_second > 0.0 => return,
-                Word::Progress(_) => {}
-                Word::Record(record) => self.record = Some(*record),
+        while let Some(progress) = self.next_progress() {
+            if progress.per_second > 0.0 {
+                return;
             }
         }
     }
 
-    fn next_word(&mut self) -> Option<Word> {
+    /// Whether it was still in the measured part when it last said something.
+    pub fn is_measuring(&mut self) -> bool {
+        while let Ok(word) = self.words.try_recv() {
+            self.take_in(word);
+        }
+        self.record.is_none() && self.phase == Phase::Measuring
+    }
+
+    /// The next that it says of how it goes; nothing once it is over.
+    fn next_progress(&mut self) -> Option<Progress> {
         if self.record.is_some() {
             return None;
         }
         let left = LIMIT.saturating_sub(self.began.elapsed());
-        self.words.recv_timeout(left).ok()
+        let word = self.words.recv_timeout(left).ok()?;
+        self.take_in(word)
+    }
+
+    fn take_in(&mut self, word: Word) -> Option<Progress> {
+        match word {
+            Word::Progress(progress) => {
+                self.phase = progress.phase;
+                if progress.phase == Phase::Measuring {
+                    self.measuring_since.get_or_insert_with(Instant::now);
+                }
+                Some(progress)
+            }
+            Word::Record(record) => {
+                self.record = Some(*record);
+                None
+            }
+        }
     }
 
     /// Asks it to end with what it has.
@@ -142,12 +165,8 @@ impl Live {
 
     /// Waits for its end.
     fn end(mut self) -> Seen {
-        while let Some(word) = self.next_word() {
-            if let Word::Record(record) = word {
-                self.record = Some(*record);
-            }
-        }
-        let took = self.began.elapsed();
+        while self.next_progress().is_some() {}
+        let took = self.measuring_since.unwrap_or(self.began).elapsed();
         let end_took = self.interrupted.map(|asked| asked.elapsed());
         if self.record.is_none() {
             let _ = self.process.kill();
