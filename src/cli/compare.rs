@@ -14,6 +14,7 @@ use crate::stats::change::Change;
 use crate::stats::compare::{Options, Overall, best, brokers, runs};
 use crate::stats::differences::About;
 use crate::stats::exit::Exit;
+use crate::stats::group::telling;
 
 use super::args::{Allowed, Compare, Comparing, Gate, Gating};
 use super::output::Output;
@@ -26,12 +27,14 @@ pub fn compare(command: &Compare, output: &Output) -> Exit {
         Err(error) => return output.fail(Exit::Usage, error),
     };
     let Some(second) = &command.other else {
-        let reference = match reference(&first.results, command.reference.as_deref(), &options) {
+        let points = first.results.points();
+        let results = telling(&points).unwrap_or(&first.results);
+        let reference = match reference(results, command.reference.as_deref(), &options) {
             Ok(reference) => reference,
             Err(error) => return output.fail(Exit::Usage, error),
         };
-        let pairs = brokers(&first.results, reference, &options);
-        let versus = Versus::brokers(&first.results, pairs);
+        let pairs = brokers(results, reference, &options);
+        let versus = Versus::brokers(results, pairs);
         return show(command, &versus, output);
     };
     let second = match Stored::open(second) {
@@ -163,7 +166,7 @@ fn judge(versus: &Versus, strict: bool) -> (Exit, String) {
     let labels = |overall: Overall| -> Vec<&str> {
         let pairs = versus.pairs.iter();
         let those = pairs.filter(|pair| pair.overall() == overall);
-        those.map(|pair| pair.label).collect()
+        those.map(|pair| &*pair.label).collect()
     };
     let invalid = labels(Overall::Invalid);
     if !invalid.is_empty() {
@@ -194,7 +197,12 @@ fn versus<'a>(
             labels.collect::<Vec<_>>().join(", ")
         };
         return Err(format!(
-            "the two runs have no broker in common: {} and {}",
+            "the two runs have no broker in common{}: {} and {}",
+            match candidate.results.plan.sweep.is_empty() && baseline.results.plan.sweep.is_empty()
+            {
+                true => "",
+                false => " at a rate that it held",
+            },
             labels(&baseline.results),
             labels(&candidate.results)
         ));

@@ -15,6 +15,7 @@ mod security;
 pub use missing::{LeftOut, leave_out};
 pub use model::{
     Asked, Connection, GivenOffer, GivenSetting, Plan, PlannedBroker, PlannedTrial, Secrets,
+    is_zero,
 };
 pub use order::draw_seed;
 pub use resolve::resolve;

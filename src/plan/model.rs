@@ -1,5 +1,6 @@
 //! A plan as a plain value: it is stored with the results, and parts of it travel to workers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -26,8 +27,14 @@ pub struct Plan {
     pub description: String,
     /// Decides the order of trials and everything that is drawn in them.
     pub seed: u64,
-    /// What every broker is asked to do.
+    /// What every broker is asked to do; of a sweep, at its lowest rate.
     pub workload: Workload,
+    /// The rates of a sweep, the lowest first: its *load points*. Otherwise empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sweep: Vec<Rate>,
+    /// The load point of a sweep that this is the part of; `None` of a whole plan. See [`Plan::at`].
+    #[serde(skip)]
+    pub point: Option<usize>,
     /// The parts of a trial.
     pub phases: Phases,
     /// What must hold in the end.
@@ -174,9 +181,17 @@ pub struct PlannedTrial {
     pub block: u32,
     /// Index into the plan's brokers.
     pub broker: usize,
+    /// Index into the rates of a sweep; 0 without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub point: usize,
     /// Everything random in the trial is drawn from it; the same for all trials of a block, so that
     /// every broker gets the same arrivals and sizes. Below 2^53, so that any reader of JSON keeps it.
     pub seed: u64,
+}
+
+/// Whether a load point is that of a run without a sweep, or the first of one.
+pub fn is_zero(point: &usize) -> bool {
+    *point == 0
 }
 
 /// What a trial takes besides its phases: connections, destinations, clean-up.
@@ -193,6 +208,29 @@ impl Plan {
         }
     }
 
+    /// How many load points there are: the rates of a sweep, otherwise one.
+    pub fn points(&self) -> usize {
+        match self.point {
+            Some(_) => 1,
+            None => self.sweep.len().max(1),
+        }
+    }
+
+    /// The part of the plan that is about one load point, as a plan of its own. Without a sweep there is one,
+    /// which is the plan.
+    pub fn at(&self, point: usize) -> Cow<'_, Plan> {
+        let (Some(rate), None) = (self.sweep.get(point), self.point) else {
+            return Cow::Borrowed(self);
+        };
+        let mut part = self.clone();
+        part.point = Some(point);
+        if let Load::Rate { rate: asked, .. } = &mut part.workload.load {
+            *asked = *rate;
+        }
+        part.trials.retain(|trial| trial.point == point);
+        Cow::Owned(part)
+    }
+
     /// Whether brokers are asked for different guarantees.
     pub fn is_unequal(&self) -> bool {
         self.brokers
@@ -203,6 +241,13 @@ impl Plan {
     /// How long it will take if every drain ends at once, and if none does before its limit. `None`
     /// where nothing says how long the measured part is (a count of messages without a rate).
     pub fn estimate(&self) -> Option<(Duration, Duration)> {
+        if self.points() > 1 {
+            let mut parts = (0..self.points()).map(|point| self.at(point).estimate());
+            return parts.try_fold((Duration::ZERO, Duration::ZERO), |sum, part| {
+                let part = part?;
+                Some((sum.0.checked_add(part.0)?, sum.1.checked_add(part.1)?))
+            });
+        }
         let measure = match (self.phases.measure, &self.workload.load) {
             (Measure::Time(time), _) => time,
             (Measure::Count(count), Load::Rate { rate, .. }) => {

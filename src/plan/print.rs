@@ -3,13 +3,13 @@
 
 use crate::drivers::descriptor::{Order, Side};
 use crate::scenario::Tls;
-use crate::scenario::units::duration;
+use crate::scenario::units::{Rate, duration};
 use crate::scenario::workload::{Arrival, Load, Measure, Payload, Workload};
 use crate::servers::find::CONTAINER;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::style::{self, pad, paint, width, wrap};
 
-use super::model::{Connection, Plan, PlannedBroker};
+use super::model::{Connection, Plan, PlannedBroker, PlannedTrial};
 
 /// Lines of text, colour where it is on.
 struct Page {
@@ -93,7 +93,7 @@ pub fn print(plan: &Plan, columns: usize, color: bool) -> String {
 fn summary(page: &mut Page, plan: &Plan) {
     let (workload, phases) = (&plan.workload, &plan.phases);
     let names = 9;
-    page.row(2, "workload", names, &workload_line(workload));
+    page.row(2, "workload", names, &workload_line(workload, &plan.sweep));
     let asked = match plan.is_unequal() {
         true => "a guarantee of each broker's own (rank_unequal)".to_owned(),
         false => format!(
@@ -123,9 +123,13 @@ fn summary(page: &mut Page, plan: &Plan) {
         "trials",
         names,
         &format!(
-            "{} = {} × {}, shuffled from seed {}",
+            "{} = {}{} × {}, shuffled from seed {}",
             plan.trials.len(),
             counted(plan.brokers.len(), "broker"),
+            match plan.points() {
+                1 => String::new(),
+                points => format!(" × {points} rates"),
+            },
             counted(blocks as usize, "block"),
             plan.seed
         ),
@@ -151,7 +155,7 @@ fn summary(page: &mut Page, plan: &Plan) {
     page.row(2, "takes", names, &takes);
 }
 
-fn workload_line(workload: &Workload) -> String {
+fn workload_line(workload: &Workload, sweep: &[Rate]) -> String {
     let message = &workload.message;
     let size = match message.sizes.as_slice() {
         [one] => one.size.to_string(),
@@ -175,7 +179,13 @@ fn workload_line(workload: &Workload) -> String {
         Arrival::Burst(size) => format!("bursts of {size}"),
     };
     let load = match &workload.load {
-        Load::Rate { rate, arrival } => format!("{rate}, open loop, {}", spaced(arrival)),
+        Load::Rate { rate, arrival } => {
+            let rates: Vec<String> = match sweep {
+                [] => vec![rate.to_string()],
+                sweep => sweep.iter().map(Rate::to_string).collect(),
+            };
+            format!("{}, open loop, {}", rates.join(" | "), spaced(arrival))
+        }
         Load::Steps { steps, arrival } => {
             let steps: Vec<String> = steps
                 .iter()
@@ -347,10 +357,17 @@ fn encryption(tls: &Tls) -> String {
 
 fn trials(page: &mut Page, plan: &Plan) {
     page.heading("trials, in this order");
-    let blocks = plan.trials.last().map_or(0, |trial| trial.block);
-    let names = format!("block {blocks}").len();
+    let name_of = |trial: &PlannedTrial| match plan.sweep.get(trial.point) {
+        Some(rate) => format!("block {} at {rate}", trial.block),
+        None => format!("block {}", trial.block),
+    };
+    let names = plan.trials.iter().map(|trial| width(&name_of(trial))).max();
+    let names = names.unwrap_or(0);
     let digits = plan.trials.len().to_string().len();
-    for block in plan.trials.chunk_by(|a, b| a.block == b.block) {
+    for block in plan
+        .trials
+        .chunk_by(|a, b| (a.block, a.point) == (b.block, b.point))
+    {
         let Some(first) = block.first() else { continue };
         let trials: Vec<String> = block
             .iter()
@@ -366,7 +383,7 @@ fn trials(page: &mut Page, plan: &Plan) {
         let in_line = ((room + 3) / (longest + 3)).max(1);
         for (number, line) in trials.chunks(in_line).enumerate() {
             let name = if number == 0 {
-                format!("block {}", first.block)
+                name_of(first)
             } else {
                 String::new()
             };

@@ -51,7 +51,14 @@ pub fn resolve(
         phases: scenario.phases,
         thresholds: scenario.thresholds.clone(),
         disturbed: scenario.disturbed,
-        trials: interleave(brokers.len(), scenario.trials, seed),
+        trials: interleave(
+            brokers.len(),
+            scenario.sweep.len().max(1),
+            scenario.trials,
+            seed,
+        ),
+        sweep: scenario.sweep.clone(),
+        point: None,
         brokers,
         left_out: Vec::new(),
         defaults: scenario.defaults.clone(),
@@ -422,6 +429,11 @@ fn connection(
 fn max_rate(scenario: &Scenario, entry: &BrokerEntry, errors: &mut Vec<Diagnostic>) {
     let Some(most) = entry.max_rate else { return };
     let over = match &scenario.workload.load {
+        Load::Rate { .. } if !scenario.sweep.is_empty() => {
+            let mut rates = scenario.sweep.iter();
+            let over = rates.find(|rate| **rate > most);
+            over.map(|rate| format!("{rate}, a rate of the sweep, is above it"))
+        }
         Load::Max => Some("`load: max` knows no rate".to_owned()),
         Load::Rate { rate, .. } => (*rate > most).then(|| format!("{rate} is above it")),
         Load::Steps { steps, .. } => steps

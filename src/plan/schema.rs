@@ -121,6 +121,7 @@ const SECTIONS: &[(&str, Option<&str>)] = &[
     ("`workload`", Some("Workload")),
     ("`workload.message`", Some("Message")),
     ("`workload.load`", Some("LoadSchedule")),
+    ("`workload.load.sweep`", Some("SweepRange")),
     ("`workload.ack`", Some("Ack")),
     ("`phases`", Some("Phases")),
     ("`disturbed`", Some("Disturbed")),

@@ -14,6 +14,7 @@ use crate::drivers;
 use crate::engine::task::Task;
 use crate::measure::progress::Progress;
 use crate::measure::record::Record;
+use crate::measure::verdict::Outcome;
 use crate::plan::{Connection, Plan, PlannedBroker, PlannedTrial};
 use crate::results::{Attempt, Results, Store, StoreError};
 use crate::scenario::workload::Durability;
@@ -112,6 +113,11 @@ pub fn run(
     tell: &mut dyn FnMut(Event),
 ) -> Result<(), StoreError> {
     for trial in &plan.trials {
+        if beyond_saturation(results, trial) {
+            continue;
+        }
+        // What is asked at this trial's load point.
+        let plan = plan.at(trial.point);
         let mut attempt = 1;
         loop {
             if is_interrupted() {
@@ -119,7 +125,7 @@ pub fn run(
             }
             tell(Event::Begin(trial, attempt));
             let record = one(
-                plan,
+                &plan,
                 trial,
                 attempt,
                 fleet,
@@ -127,7 +133,7 @@ pub fn run(
                 &results.manifest.id,
                 tell,
             );
-            let seen = Attempt::of(&record, plan, trial, attempt);
+            let seen = Attempt::of(&record, &plan, trial, attempt);
             // By this sign alone, never by its result; but one that failed or was broken off measured
             // nothing that others could have disturbed.
             let again = seen.disturbed.is_some()
@@ -145,6 +151,24 @@ pub fn run(
         }
     }
     Ok(())
+}
+
+/// Whether a broker was offered less than this already, at two load points of a sweep, and could not take it: what
+/// comes of more is known, and costs the others time. Of several trials at a point the last one tells.
+fn beyond_saturation(results: &Results, trial: &PlannedTrial) -> bool {
+    const ENOUGH: usize = 2;
+    let seen = |point: usize| {
+        let trials = results.standing_of(trial.broker);
+        trials.filter(|it| it.point == point).last()
+    };
+    let too_much = |attempt: &Attempt| {
+        matches!(
+            attempt.verdict.outcome,
+            Outcome::Failed | Outcome::Saturated
+        )
+    };
+    let lower = (0..trial.point).filter_map(seen);
+    lower.filter(|it| too_much(it)).count() >= ENOUGH
 }
 
 /// One attempt at one trial. Whatever goes wrong becomes part of the record.

@@ -71,7 +71,8 @@ pub fn fields(row: &Row) -> Vec<(String, Field)> {
     add("destinations", Field::number(workload.destinations));
     add("in_flight", Field::number(workload.in_flight));
     add("load_kind", Field::text(row.load.kind));
-    add("load_step", Field::Empty);
+    let step = row.load.step.map(|step| step as f64);
+    add("load_step", Field::maybe(step));
     add("target_per_s", Field::maybe(row.load.target));
     match row.scope {
         Scope::Trial { trial, block } => {

@@ -1,17 +1,24 @@
 //! `summary.csv` and `trials.csv`.
 
 use super::columns::{Field, fields};
-use super::rows::{Row, by_broker, by_trial, no_trial};
+use super::rows::{Row, Scope, by_load, by_trial, no_trial};
 use crate::results::Results;
 
-/// A row for each broker: medians over its trials.
+/// A row for each broker and load point: medians over its trials.
 pub fn summary(results: &Results) -> String {
-    table(&by_broker(results), None)
+    let points = results.points();
+    table(&by_load(&points), None)
 }
 
 /// A row for each trial that counts.
 pub fn trials(results: &Results) -> String {
-    table(&by_trial(results), no_trial(results))
+    let points = results.points();
+    let mut rows: Vec<Row> = points.iter().flat_map(|it| by_trial(it)).collect();
+    rows.sort_by_key(|row| match row.scope {
+        Scope::Trial { block, .. } => (block, row.load.step),
+        Scope::Broker { .. } => (0, None),
+    });
+    table(&rows, no_trial(results))
 }
 
 /// Lines with the names of the columns first. `without` has the names where there is no row.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::plan::Plan;
 use crate::results::Results;
 use crate::scenario::workload::{Arrival, Load, Measure, Message, Pattern, Workload};
 use crate::terminal::diagnostic::printable;
@@ -18,7 +19,7 @@ pub fn headline(results: &Results) -> String {
     };
     let parts = [
         size(&workload.message),
-        load(workload),
+        load(&results.plan),
         ways(workload),
         asked,
         trials(results),
@@ -56,7 +57,8 @@ fn size(message: &Message) -> String {
     }
 }
 
-fn load(workload: &Workload) -> String {
+fn load(plan: &Plan) -> String {
+    let workload = &plan.workload;
     let spaced = |arrival: &Arrival| match arrival {
         Arrival::Uniform => String::new(),
         Arrival::Poisson => " Poisson".to_owned(),
@@ -65,7 +67,16 @@ fn load(workload: &Workload) -> String {
     match &workload.load {
         _ if workload.publishers == 0 => "a backlog, as fast as it goes".to_owned(),
         Load::Rate { rate, arrival } => {
-            format!("{}/s{}, open loop", numbers::rate(rate.0), spaced(arrival))
+            let asked = match (plan.point, plan.sweep.as_slice()) {
+                (None, [lowest, .., highest]) => format!(
+                    "{} to {}/s in {} rates",
+                    numbers::rate(lowest.0),
+                    numbers::rate(highest.0),
+                    plan.sweep.len()
+                ),
+                _ => format!("{}/s", numbers::rate(rate.0)),
+            };
+            format!("{asked}{}, open loop", spaced(arrival))
         }
         Load::Steps { steps, arrival } => {
             let rates: Vec<String> = steps
@@ -108,7 +119,8 @@ fn ways(workload: &Workload) -> String {
 fn trials(results: &Results) -> String {
     let planned = results.plan.trials.len();
     let brokers = results.plan.brokers.len().max(1);
-    let each = planned.div_ceil(brokers) as u64;
+    let points = results.plan.points();
+    let each = planned.div_ceil(brokers * points) as u64;
     let length = match results.plan.phases.measure {
         Measure::Time(time) => length(time),
         Measure::Count(count) => numbers::counted(count, "message"),
@@ -117,7 +129,10 @@ fn trials(results: &Results) -> String {
         .standing()
         .filter(|attempt| !attempt.interrupted)
         .count();
-    let text = format!("{} of {length}", numbers::counted(each, "trial"));
+    let mut text = format!("{} of {length}", numbers::counted(each, "trial"));
+    if points > 1 {
+        text.push_str(" at each rate");
+    }
     match made < planned {
         true => format!("{text} (made: {made} of {planned})"),
         false => text,

@@ -75,7 +75,7 @@ fn row(
     vec![
         number.to_string(),
         manifest.scenario.clone(),
-        series.label.to_owned(),
+        series.label.to_string(),
         broker.driver.clone(),
         super::columns::delivery(series.asked.delivery).to_owned(),
         super::columns::durability(series.asked.durability).to_owned(),

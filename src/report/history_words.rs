@@ -25,7 +25,7 @@ pub fn when(run: &Stored) -> String {
 /// A broker's label, with what it was asked for where another one has the same.
 pub fn label(history: &History, series: &Series) -> String {
     let namesakes = history.series.iter().filter(|it| it.label == series.label);
-    let label = printable(series.label);
+    let label = printable(&series.label);
     match namesakes.count() {
         0 | 1 => label,
         _ => {

@@ -18,28 +18,30 @@ const MAX_DIVISOR: f64 = 1e6;
 /// Histograms that grow trial by trial.
 #[derive(Debug, Default)]
 pub struct Merged {
-    by_broker: BTreeMap<(usize, Kind), (Latency, f64)>,
+    /// By broker, load point and latency.
+    merged: BTreeMap<(usize, usize, Kind), (Latency, f64)>,
 }
 
 impl Merged {
     /// Adds the histograms of one trial.
     pub fn add(&mut self, attempt: &Attempt, record: &Record) {
         for (kind, latency) in &record.latencies {
-            let place = (attempt.broker, *kind);
-            let (merged, seconds) = self.by_broker.entry(place).or_default();
+            let place = (attempt.broker, attempt.point, *kind);
+            let (merged, seconds) = self.merged.entry(place).or_default();
             merged.merge(latency);
             *seconds += attempt.seconds;
         }
     }
 
-    /// One latency of a broker, given by its place in the plan; `None` where there was no sample.
-    pub fn of(&self, broker: usize, kind: Kind) -> Option<&Latency> {
-        self.by_broker
-            .get(&(broker, kind))
+    /// One latency of a broker at a load point, both given by their places in the plan; `None` where there was no
+    /// sample.
+    pub fn of(&self, broker: usize, point: usize, kind: Kind) -> Option<&Latency> {
+        self.merged
+            .get(&(broker, point, kind))
             .map(|(merged, _)| merged)
     }
 
-    /// The file. Tags are `broker/latency`; what a tag must not hold becomes `_`.
+    /// The file. Tags are `broker/latency`, in a sweep `broker/rate/latency`; what a tag must not hold becomes `_`.
     pub fn to_log(&self, results: &Results) -> io::Result<String> {
         let start = results.manifest.started.parse::<jiff::Timestamp>();
         let start = start.map_or(SystemTime::UNIX_EPOCH, SystemTime::from);
@@ -56,9 +58,11 @@ impl Merged {
             .with_max_value_divisor(MAX_DIVISOR)
             .begin_log_with(&mut bytes, &mut serializer)?;
         log.write_comment("\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"")?;
-        for ((broker, kind), (latency, seconds)) in &self.by_broker {
+        for ((broker, point, kind), (latency, seconds)) in &self.merged {
             let label = results.plan.brokers.get(*broker).map_or("", |it| &it.label);
-            let tag = format!("{}/{}", tag_text(label), kind.name());
+            let rate = results.plan.sweep.get(*point);
+            let rate = rate.map_or(String::new(), |rate| format!("{}/", rate.0));
+            let tag = format!("{}/{rate}{}", tag_text(label), kind.name());
             let length = Duration::try_from_secs_f64(*seconds).unwrap_or_default();
             let histogram = latency.histogram();
             log.write_histogram(histogram, Duration::ZERO, length, Tag::new(&tag))

@@ -4,13 +4,14 @@
 use serde_json::{Map, Value, json};
 
 use super::columns::{Field, fields};
-use super::rows::by_broker;
+use super::rows::by_load;
 use super::warnings::warnings;
 use crate::results::Results;
 
 /// One document, the last line ended. `folder` is where the results are.
 pub fn render(results: &Results, folder: Option<&str>) -> String {
-    let rows: Vec<Value> = by_broker(results)
+    let points = results.points();
+    let rows: Vec<Value> = by_load(&points)
         .iter()
         .map(|row| {
             let named = fields(row).into_iter();
@@ -30,6 +31,7 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
                 .map(|it| {
                     json!({
                         "broker": label(it.broker),
+                        "target_per_s": results.plan.sweep.get(it.point).map(|rate| rate.0),
                         "observed": it.observed,
                         "met": it.met,
                         "valid": it.valid,

@@ -16,7 +16,7 @@ pub fn render(versus: &Versus, name: &str, strict: bool) -> String {
         let cases: String = cases
             .map(|(it, verdict)| case(pair, it, verdict, strict, &mut counts))
             .collect();
-        let label = xml(pair.label);
+        let label = xml(&pair.label);
         suites += &format!("  <testsuite name=\"{label}\" {counts}>\n{cases}  </testsuite>\n");
         all.add(counts);
     }
@@ -86,7 +86,7 @@ fn case(pair: &Pair, it: &Compared, verdict: Verdict, strict: bool, counts: &mut
         }
         _ => format!("<system-out>{verdict}: {said}</system-out>"),
     };
-    let (label, figure) = (xml(pair.label), xml(&it.figure.to_string()));
+    let (label, figure) = (xml(&pair.label), xml(&it.figure.to_string()));
     format!("    <testcase classname=\"{label}\" name=\"{figure}\">{outcome}</testcase>\n")
 }
 

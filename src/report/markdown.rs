@@ -5,23 +5,36 @@ use crate::terminal::table::{Align, Table};
 
 use super::headline::headline;
 use super::notes::{notes, thresholds};
+use super::sweep::Sweep;
 use super::table::Comparison;
 use super::warnings::warnings;
 
 /// The whole report, the last line ended. `folder` is where the results are.
 pub fn render(results: &Results, folder: Option<&str>) -> String {
-    let comparison = Comparison::of(results);
-    let table = comparison.table();
     let mut out = format!("**{}**\n\n", escape(&headline(results)));
-    out.push_str(&grid(&table));
-    out.push('\n');
-    for row in &table.rows {
+    let points = results.points();
+    let (tables, notes) = match Sweep::of(&points) {
+        Some(sweep) => (sweep.tables(), sweep.notes()),
+        None => {
+            let comparison = Comparison::of(results);
+            let table = (String::new(), comparison.table());
+            (vec![table], notes(&comparison))
+        }
+    };
+    for (title, table) in &tables {
+        if !title.is_empty() {
+            out.push_str(&format!("{}\n\n", escape(title)));
+        }
+        out.push_str(&grid(table));
+        out.push('\n');
+    }
+    for row in tables.iter().flat_map(|(_, table)| &table.rows) {
         let label = row.cells.first().map_or("", |cell| &cell.text);
         for (note, _) in &row.notes {
             out.push_str(&format!("- **{}** {}\n", escape(label), escape(note)));
         }
     }
-    for note in notes(&comparison) {
+    for note in notes {
         out.push_str(&format!("- {}\n", escape(&note)));
     }
     let lines = thresholds(results);

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod notes;
 pub mod rows;
 pub mod series;
+pub mod sweep;
 pub mod table;
 pub mod text;
 pub mod under_way;

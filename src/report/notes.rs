@@ -127,7 +127,21 @@ fn more(comparison: &Comparison) -> Vec<String> {
 
 /// What the figures of the table are.
 pub(super) fn what(comparison: &Comparison) -> String {
-    let latency = match comparison.shape {
+    let latency = latency(comparison);
+    let cpu = match comparison.shape {
+        Shape::Latency(_) => "; CPU/msg is the broker's",
+        _ => "",
+    };
+    let counted = match comparison.shape {
+        Shape::Latency(Kind::Publish) | Shape::Throughput(Kind::Service) => "failed",
+        _ => "lost",
+    };
+    format!("{latency}; medians over the valid trials{cpu}; {counted} is the sum of all trials")
+}
+
+/// From where to where the latency of the table is.
+pub(super) fn latency(comparison: &Comparison) -> &'static str {
+    match comparison.shape {
         Shape::Latency(Kind::Publish) => {
             "latency is publish, from the intended send time to the broker's acknowledgement"
         }
@@ -145,16 +159,7 @@ pub(super) fn what(comparison: &Comparison) -> String {
             "throughput at this window; transit is from sending to receipt: a service time, not what a user waits"
         }
         Shape::Drain => "a preloaded backlog was consumed",
-    };
-    let cpu = match comparison.shape {
-        Shape::Latency(_) => "; CPU/msg is the broker's",
-        _ => "",
-    };
-    let counted = match comparison.shape {
-        Shape::Latency(Kind::Publish) | Shape::Throughput(Kind::Service) => "failed",
-        _ => "lost",
-    };
-    format!("{latency}; medians over the valid trials{cpu}; {counted} is the sum of all trials")
+    }
 }
 
 /// What the marks behind figures mean.
@@ -298,7 +303,11 @@ pub fn thresholds(results: &Results) -> Vec<ThresholdLine> {
     let line = |judged: &Judged| {
         let label = |it: &Judgement| {
             let broker = results.plan.brokers.get(it.broker);
-            printable(broker.map_or("", |broker| &broker.label))
+            let label = printable(broker.map_or("", |broker| &broker.label));
+            match results.plan.sweep.get(it.point) {
+                Some(rate) if results.plan.point.is_none() => format!("{label} at {rate}"),
+                _ => label,
+            }
         };
         let mut seen = match judged.brokers.first() {
             None => "no such broker".to_owned(),

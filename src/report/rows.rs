@@ -1,12 +1,13 @@
 //! One row for every broker, or for every trial: what all formats are made of.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::measure::latency::Kind;
 use crate::measure::percentile::{Percentile, SHARES};
 use crate::measure::record::Audit;
 use crate::measure::verdict::Outcome;
-use crate::plan::{Connection, PlannedBroker};
+use crate::plan::{Connection, Plan, PlannedBroker};
 use crate::results::bound::Bound;
 use crate::results::{Attempt, Results};
 use crate::scenario::workload::{Load, Workload};
@@ -73,22 +74,27 @@ pub enum Scope {
 /// What was offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoadPoint {
-    /// `rate`, `max` or `step`.
+    /// `rate`, `max`, `step` or `sweep`.
     pub kind: &'static str,
+    /// Of a sweep: which of its rates, from 1.
+    pub step: Option<usize>,
     /// Messages per second over all publishers; of steps, their mean over the measured part.
     pub target: Option<f64>,
 }
 
 impl LoadPoint {
-    /// Of a workload.
-    pub fn of(workload: &Workload) -> LoadPoint {
-        match &workload.load {
+    /// Of a plan, or of the part of one that is about a load point.
+    pub fn of(plan: &Plan) -> LoadPoint {
+        let step = plan.point.map(|point| point + 1);
+        match &plan.workload.load {
             Load::Rate { rate, .. } => LoadPoint {
-                kind: "rate",
+                kind: if step.is_some() { "sweep" } else { "rate" },
+                step,
                 target: Some(rate.0),
             },
             Load::Max => LoadPoint {
                 kind: "max",
+                step,
                 target: None,
             },
             Load::Steps { steps, .. } => {
@@ -97,6 +103,7 @@ impl LoadPoint {
                 let messages: f64 = messages.sum();
                 LoadPoint {
                     kind: "step",
+                    step,
                     target: (seconds > 0.0).then(|| messages / seconds),
                 }
             }
@@ -212,6 +219,17 @@ pub fn by_broker(results: &Results) -> Vec<Row<'_>> {
     groups.filter_map(row).collect()
 }
 
+/// One row for each broker and load point at which it was tried, from [`Results::points`]: a broker's one after the
+/// other. Without a sweep that is one for each broker, tried or not.
+pub fn by_load<'a>(points: &'a [Cow<'a, Results>]) -> Vec<Row<'a>> {
+    let mut rows: Vec<Row> = points.iter().flat_map(|it| by_broker(it)).collect();
+    if points.len() > 1 {
+        rows.retain(|row| row.outcome.is_some());
+        rows.sort_by_key(|row| (row.place, row.load.step));
+    }
+    rows
+}
+
 /// One row for each trial that counts, in the order in which they were made.
 pub fn by_trial(results: &Results) -> Vec<Row<'_>> {
     let row = |attempt: &Attempt| {
@@ -280,7 +298,7 @@ impl<'a> Row<'a> {
             broker,
             place,
             server_version: provenance.and_then(|it| it.server_version.as_deref()),
-            load: LoadPoint::of(workload),
+            load: LoadPoint::of(&results.plan),
             scope: Scope::Broker {
                 trials: trials.len(),
                 ok: 0,

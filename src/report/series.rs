@@ -62,7 +62,7 @@ impl Series {
                 results.schema_version.to_string(),
                 results.manifest.scenario.clone(),
                 label.to_owned(),
-                String::new(),
+                load_step(results, attempt),
                 attempt.repetition.to_string(),
                 attempt.block.to_string(),
                 text(&Field::Number(second.at, 3)),
@@ -86,6 +86,14 @@ impl Series {
     /// The file.
     pub fn to_csv(&self) -> String {
         lines_of(&names(), self.lines.iter().map(|l| l.iter().cloned()))
+    }
+}
+
+/// Which rate of a sweep, from 1.
+fn load_step(results: &Results, attempt: &Attempt) -> String {
+    match results.plan.sweep.is_empty() {
+        true => String::new(),
+        false => (attempt.point + 1).to_string(),
     }
 }
 

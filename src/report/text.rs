@@ -6,6 +6,7 @@ use crate::terminal::table::Table;
 
 use super::headline::headline;
 use super::notes::{notes, thresholds};
+use super::sweep::Sweep;
 use super::table::Comparison;
 use super::warnings::warnings;
 
@@ -29,12 +30,27 @@ pub struct View<'a> {
 pub fn render(results: &Results, view: &View) -> String {
     let mut page = Page::new(view);
     let columns = page.columns;
-    let comparison = Comparison::of(results);
     page.paragraph("", "  ", &headline(results), style::STRONG);
     page.blank();
-    let dropped = page.table(&comparison.table(), view);
-    page.blank();
-    for note in notes(&comparison) {
+    let points = results.points();
+    let (notes, dropped) = match Sweep::of(&points) {
+        Some(sweep) => {
+            let mut dropped = Vec::new();
+            for (title, table) in sweep.tables() {
+                page.paragraph("  ", "  ", &title, style::STRONG);
+                dropped = page.table(&table, view);
+                page.blank();
+            }
+            (sweep.notes(), dropped)
+        }
+        None => {
+            let comparison = Comparison::of(results);
+            let dropped = page.table(&comparison.table(), view);
+            page.blank();
+            (notes(&comparison), dropped)
+        }
+    };
+    for note in notes {
         page.paragraph("  ", "    ", &note, style::DIM);
     }
     page.dropped(&dropped);

@@ -9,6 +9,7 @@ use crate::measure::record::Second;
 use crate::measure::verdict::Outcome;
 use crate::plan::Plan;
 use crate::results::Attempt;
+use crate::scenario::units::Rate;
 use crate::scenario::workload::Measure;
 use crate::stats::median::median;
 use crate::terminal::diagnostic::printable;
@@ -85,6 +86,8 @@ pub struct State {
     pub labels: Vec<String>,
     /// Number, block and broker, in the order of the plan.
     pub order: Vec<(u32, u32, usize)>,
+    /// For each of them the rate that it is offered in a sweep.
+    pub offered: Vec<Option<Rate>>,
     /// How many blocks there are.
     pub blocks: u32,
     /// Trials of each broker.
@@ -229,6 +232,10 @@ impl State {
         State {
             scenario: printable(&plan.scenario),
             labels: plan.brokers.iter().map(|it| printable(&it.label)).collect(),
+            offered: trials
+                .clone()
+                .map(|it| plan.sweep.get(it.point).copied())
+                .collect(),
             order: trials.map(|it| (it.number, it.block, it.broker)).collect(),
             blocks: plan.trials.iter().map(|it| it.block).max().unwrap_or(0),
             trials_each: plan.trials.len().div_ceil(brokers),
@@ -304,7 +311,7 @@ impl State {
             "{sign} trial {} of {}  block {block}  {}",
             current.place + 1,
             self.order.len(),
-            self.label(broker)
+            self.label_at(current.place)
         );
         if ended.broken_off {
             line.push_str("  broken off");
@@ -331,6 +338,15 @@ impl State {
     /// The label of a broker; empty where the plan has no such one.
     pub fn label(&self, broker: usize) -> &str {
         self.labels.get(broker).map_or("", String::as_str)
+    }
+
+    /// A broker's name with the rate that it is offered in a sweep, by the trial's place.
+    fn label_at(&self, place: usize) -> String {
+        let label = self.label(self.order[place].2);
+        match &self.offered[place] {
+            Some(rate) => format!("{label} at {rate}"),
+            None => label.to_owned(),
+        }
     }
 
     /// Seconds until the end, as far as the trials so far tell.
@@ -384,7 +400,7 @@ impl State {
 
     fn trial(&self, current: &Current) -> String {
         let progress = &current.progress;
-        let label = self.label(self.order[current.place].2);
+        let label = self.label_at(current.place);
         let mut line = format!("  {label:<14} {:<9}", progress.phase.name());
         if let Some(length) = progress.length.filter(|length| *length > 0.0) {
             line.push_str(&format!("  {}", bar(progress.elapsed / length, BAR)));

@@ -166,7 +166,7 @@ impl<'a> Versus<'a> {
         for pair in &self.pairs {
             for (i, (it, verdict)) in pair.verdicts().enumerate() {
                 let label = if i == 0 {
-                    printable(pair.label)
+                    printable(&pair.label)
                 } else {
                     String::new()
                 };
@@ -210,7 +210,7 @@ impl<'a> Versus<'a> {
     /// What stands below the table: sign, tone and sentence of each broker.
     pub(super) fn sentences(&self) -> Vec<(char, anstyle::Style, String)> {
         let sentence = |pair: &Pair| {
-            let label = printable(pair.label);
+            let label = printable(&pair.label);
             if let Some(why) = pair.invalid() {
                 let text = format!("{label}: not to be compared, {}", printable(&why));
                 return ('⚠', style::BAD, text);
@@ -221,7 +221,7 @@ impl<'a> Versus<'a> {
             let word = self.word(change);
             let of = match self.kind {
                 Kind::Runs => String::new(),
-                Kind::Brokers => format!(" beside {}", printable(pair.one_label)),
+                Kind::Brokers => format!(" beside {}", printable(&pair.one_label)),
             };
             let said = pair.figures.iter().filter(|it| it.is_judged());
             let said: Vec<String> = said
@@ -388,8 +388,8 @@ impl<'a> Versus<'a> {
             pair.verdicts().map(move |(it, verdict)| {
                 let (low, high) = it.decision.interval.unzip();
                 vec![
-                    pair.label.to_owned(),
-                    pair.one_label.to_owned(),
+                    pair.label.to_string(),
+                    pair.one_label.to_string(),
                     it.figure.to_string(),
                     number(it.medians.0),
                     number(it.medians.1),

@@ -6,6 +6,7 @@ use crate::measure::resources::Cause;
 use crate::measure::verdict::Outcome;
 use crate::results::bound::HostLimited;
 use crate::results::{Attempt, Results};
+use crate::scenario::units::Rate;
 use crate::scenario::workload::Load;
 use crate::stats::group::Group;
 use crate::terminal::diagnostic::printable;
@@ -90,6 +91,13 @@ pub enum Warning {
         /// Why, and how often; the most frequent first.
         reasons: Vec<(String, u64)>,
     },
+    /// At one load point of a sweep.
+    At {
+        /// The offered load.
+        rate: Rate,
+        /// What is wrong there.
+        warning: Box<Warning>,
+    },
     /// Samples that no clock should give: that ended before they began, or lasted for years.
     Impossible {
         /// The broker.
@@ -117,6 +125,31 @@ pub fn warnings(results: &Results) -> Vec<Warning> {
         found.push(Warning::Interrupted { made, planned });
     }
     found.extend(disturbances(results, made));
+    let points = results.points();
+    if points.len() == 1 {
+        found.extend(of_point(results));
+        return found;
+    }
+    let mut is_full = false;
+    for part in &points {
+        // What was too much for a broker stands in the table; what came of it is no news.
+        let rate = part.plan.sweep[part.plan.point.unwrap_or(0)];
+        for warning in of_point(part) {
+            // One that full cores held back at a rate they hold back at all higher ones.
+            let again = matches!(warning, Warning::HostLimited { .. })
+                && std::mem::replace(&mut is_full, true);
+            if !again && warning.is_of_sweep(part) {
+                let warning = Box::new(warning);
+                found.push(Warning::At { rate, warning });
+            }
+        }
+    }
+    found
+}
+
+/// Those about the brokers at one load point.
+fn of_point(results: &Results) -> Vec<Warning> {
+    let mut found = Vec::new();
     let groups = Group::all(results);
     for group in &groups {
         let Some(broker) = results.plan.brokers.get(group.broker) else {
@@ -289,9 +322,31 @@ fn were(number: usize) -> &'static str {
 }
 
 impl Warning {
+    /// Whether it is worth saying of a load point of a sweep: not where the broker is not *ok*, which the table says.
+    fn is_of_sweep(&self, results: &Results) -> bool {
+        let is_ok = |label: &String| {
+            let mut groups = Group::all(results).into_iter();
+            groups.any(|it| {
+                it.is_valid() && printable(&results.plan.brokers[it.broker].label) == *label
+            })
+        };
+        match self {
+            // The table marks them.
+            Warning::NotOk { .. } | Warning::InstrumentLimited { .. } => false,
+            Warning::LeftOut { broker, .. }
+            | Warning::Lost { broker, .. }
+            | Warning::Errors { broker, .. } => is_ok(broker),
+            _ => true,
+        }
+    }
+
     /// In words.
     pub fn say(&self) -> Said {
         let (what, remedy) = match self {
+            Warning::At { rate, warning } => {
+                let Said { what, remedy } = warning.say();
+                (format!("at {rate}: {what}"), remedy)
+            }
             Warning::Interrupted { made, planned } => (
                 format!(
                     "interrupted: {made} of {} were made",

@@ -10,7 +10,7 @@ use crate::measure::percentile::{Percentile, SHARES, Summary, percentile};
 use crate::measure::record::{Audit, Rates, Record, Slope};
 use crate::measure::resources::{Disturbance, Usage};
 use crate::measure::verdict::{Outcome, Promise, Verdict, judge};
-use crate::plan::{Plan, PlannedTrial};
+use crate::plan::{Plan, PlannedTrial, is_zero};
 use crate::scenario::threshold::{Metric, Statistic};
 use crate::scenario::workload::{Load, Pattern};
 
@@ -27,6 +27,9 @@ pub struct Attempt {
     pub repetition: u32,
     /// The broker's place in the plan.
     pub broker: usize,
+    /// The load point's place in the plan's sweep; 0 without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub point: usize,
     /// Whether this attempt is the one that counts.
     pub stands: bool,
     /// What it is worth.
@@ -81,7 +84,8 @@ pub struct AskedPercentile {
 }
 
 impl Attempt {
-    /// Judges a record and keeps what reports need of it.
+    /// Judges a record and keeps what reports need of it. `plan` is that of the trial's load point: see
+    /// [`Plan::at`].
     ///
     /// `attempt` counts from 1. The attempt stands until [`super::Results::add`] gets a later one.
     pub fn of(record: &Record, plan: &Plan, trial: &PlannedTrial, attempt: u32) -> Attempt {
@@ -104,6 +108,7 @@ impl Attempt {
             block: trial.block,
             repetition: earlier.count() as u32 + 1,
             broker: trial.broker,
+            point: trial.point,
             stands: true,
             verdict: judge(record, workload, promise),
             disturbed: record.usage.disturbed(plan.disturbed.share.0),

@@ -1,10 +1,12 @@
 //! The results of a run as they are stored: plain values, with a version.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
 use super::provenance::Provenance;
-use crate::plan::{Plan, PlannedBroker};
+use crate::plan::{Plan, PlannedBroker, is_zero};
 use crate::scenario::Threshold;
 
 /// The version of what is stored. It grows when a reader of the version before would misread.
@@ -109,6 +111,35 @@ impl Results {
         self.attempts.push(attempt);
     }
 
+    /// The run as one run for each load point, the lowest first. Without a sweep there is one point, which is the
+    /// run.
+    pub fn points(&self) -> Vec<Cow<'_, Results>> {
+        let points = 0..self.plan.points();
+        points.map(|point| self.at(point)).collect()
+    }
+
+    fn at(&self, point: usize) -> Cow<'_, Results> {
+        let Cow::Owned(plan) = self.plan.at(point) else {
+            return Cow::Borrowed(self);
+        };
+        let attempts = self.attempts.iter().filter(|it| it.point == point);
+        let about_it = |judged: &Judged| {
+            let mut judged = judged.clone();
+            judged.brokers.retain(|it| it.point == point);
+            judged.met = judged.brokers.iter().all(|it| it.met);
+            judged
+        };
+        Cow::Owned(Results {
+            schema_version: self.schema_version,
+            manifest: self.manifest.clone(),
+            plan,
+            scenario_text: self.scenario_text.clone(),
+            provenance: self.provenance.clone(),
+            attempts: attempts.cloned().collect(),
+            thresholds: self.thresholds.iter().map(about_it).collect(),
+        })
+    }
+
     /// The attempts that count.
     pub fn standing(&self) -> impl Iterator<Item = &Attempt> {
         self.attempts.iter().filter(|attempt| attempt.stands)
@@ -123,12 +154,6 @@ impl Results {
     /// The broker of an attempt; `None` where a damaged file names one that the plan lacks.
     pub fn broker_of(&self, attempt: &Attempt) -> Option<&PlannedBroker> {
         self.plan.brokers.get(attempt.broker)
-    }
-
-    /// Trials that the plan has for each broker.
-    pub fn planned_trials(&self, broker: usize) -> usize {
-        let trials = self.plan.trials.iter();
-        trials.filter(|trial| trial.broker == broker).count()
     }
 }
 
@@ -148,6 +173,9 @@ pub struct Judged {
 pub struct Judgement {
     /// Its place in the plan.
     pub broker: usize,
+    /// The load point's place in the plan's sweep; 0 without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub point: usize,
     /// What was seen.
     pub observed: Observed,
     /// Whether that is within the bound.

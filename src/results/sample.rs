@@ -32,6 +32,8 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
         description: String::new(),
         seed: 7,
         workload: asked.workload,
+        sweep: Vec::new(),
+        point: None,
         phases: asked.phases,
         thresholds: Vec::new(),
         disturbed: asked.disturbed,
@@ -42,6 +44,7 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
                 number,
                 block,
                 broker,
+                point: 0,
                 seed: 1,
             })
             .collect(),

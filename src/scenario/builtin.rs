@@ -29,6 +29,7 @@ builtin!(
     "fan-out",
     "large-messages",
     "many-connections",
+    "sweep",
     "ten-thousand",
     "documents",
     "loopback"

@@ -244,10 +244,45 @@ pub struct LoadMap {
     pub arrival: Option<Arrival>,
     /// One rate after the other: `[{rate: 1k/s, for: 5s}, …]`.
     pub steps: Option<Vec<Step>>,
-    /// Each of these rates, in trials of its own.
-    pub sweep: Option<Vec<Rate>>,
+    /// Each of these rates, in trials of its own: latency against offered load.
+    pub sweep: Option<SweepDocument>,
     /// Find the highest rate that meets this.
     pub search: Option<String>,
+}
+
+/// The rates of a sweep.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SweepDocument {
+    /// `[1k/s, 2k/s, 5k/s]`
+    Rates(Vec<Rate>),
+    /// `{from: 1k/s, to: 100k/s, steps: 10}`
+    Range(SweepRange),
+}
+
+/// Rates from one to another: `{from: 1k/s, to: 100k/s, steps: 10, scale: log}`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SweepRange")]
+pub struct SweepRange {
+    /// The lowest.
+    pub from: Rate,
+    /// The highest.
+    pub to: Rate,
+    /// How many, both ends included.
+    pub steps: u32,
+    /// Whether neighbours have the same ratio or the same difference (default log).
+    #[serde(default)]
+    pub scale: Option<SweepScale>,
+}
+
+/// How the rates of a sweep are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SweepScale {
+    /// Each is as many times the one before.
+    Log,
+    /// Each is as much more than the one before.
+    Linear,
 }
 
 /// When consumers acknowledge or commit.
@@ -326,6 +361,21 @@ impl JsonSchema for LoadDocument {
         json_schema!({
             "description": "`max`, or a map with one of `rate`, `steps`, `sweep` and `search`.",
             "anyOf": [{ "const": "max" }, map]
+        })
+    }
+}
+
+impl JsonSchema for SweepDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Sweep".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let rate = generator.subschema_for::<Rate>();
+        let range = generator.subschema_for::<SweepRange>();
+        json_schema!({
+            "description": "A list of rates, or a range: `{from: 1k/s, to: 100k/s, steps: 10}`.",
+            "anyOf": [{ "type": "array", "minItems": 1, "items": rate }, range]
         })
     }
 }

@@ -5,11 +5,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, de};
 
 use super::document::{
-    LoadDocument, LoadMap, MeasureDocument, SizeDocument, SizeMap, SizesDocument, ThresholdDocument,
+    LoadDocument, LoadMap, MeasureDocument, SizeDocument, SizeMap, SizesDocument, SweepDocument,
+    SweepRange, ThresholdDocument,
 };
 use super::units::Rate;
 
@@ -91,6 +92,7 @@ macro_rules! reads_either {
 
 reads_either!(
     LoadDocument,
+    SweepDocument,
     SizesDocument,
     SizeDocument,
     MeasureDocument,
@@ -113,6 +115,28 @@ impl<'de> Alternatives<'de> for LoadDocument {
     fn map<A: de::MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         LoadMap::deserialize(MapAccessDeserializer::new(map))
             .map(|map| LoadDocument::Map(Box::new(map)))
+    }
+}
+
+impl<'de> Alternatives<'de> for SweepDocument {
+    const EXPECTED: &'static str =
+        "a list of rates, or a range such as `{from: 1k/s, to: 100k/s, steps: 10}`";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        match text.parse::<Rate>() {
+            Ok(_) => Err(E::custom(format!(
+                "one rate is no sweep; write `{{rate: {text}}}`, or several: `sweep: [{text}, …]`"
+            ))),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &Self::EXPECTED)),
+        }
+    }
+
+    fn list<A: de::SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(SweepDocument::Rates)
+    }
+
+    fn map<A: de::MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        SweepRange::deserialize(MapAccessDeserializer::new(map)).map(SweepDocument::Range)
     }
 }
 

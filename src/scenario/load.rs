@@ -296,6 +296,7 @@ impl Reading<'_> {
             description: document.description.unwrap_or_default(),
             brokers,
             workload: resolved.workload,
+            sweep: resolved.sweep,
             phases: resolved.phases,
             trials: resolved.trials,
             thresholds,

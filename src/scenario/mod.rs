@@ -22,6 +22,7 @@ pub mod resolve;
 pub mod secret;
 pub mod source;
 pub mod suggest;
+mod sweep;
 pub mod threshold;
 pub mod tree;
 pub mod units;

@@ -8,7 +8,7 @@ use super::brokers::BrokerEntry;
 use super::source::{Place, Source};
 use super::threshold::Threshold;
 use super::tree::Node;
-use super::units::Fraction;
+use super::units::{Fraction, Rate};
 use super::workload::{Phases, Workload};
 
 /// The smallest message in bytes: each carries a header of this size.
@@ -25,9 +25,11 @@ pub struct Scenario {
     pub brokers: Vec<BrokerEntry>,
     /// What every broker is asked to do.
     pub workload: Workload,
+    /// The rates of a sweep, the lowest first, which is also the workload's; otherwise empty.
+    pub sweep: Vec<Rate>,
     /// The parts of a trial.
     pub phases: Phases,
-    /// Repetitions for each broker.
+    /// Repetitions for each broker, and each rate of a sweep.
     pub trials: u32,
     /// What must hold in the end.
     pub thresholds: Vec<Threshold>,

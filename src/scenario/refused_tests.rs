@@ -46,12 +46,34 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
     refused("workload: {load: max}\n", &["`brokers` is missing"]);
     refused(&of("load: 5k/s"), &["write `{rate: 5k/s}`"]);
     refused(&of("load: full"), &["`max` or a map"]);
-    refused(&of("load: {}"), &["neither `rate` nor `steps`"]);
+    refused(&of("load: {}"), &["neither `rate` nor `steps` nor `sweep`"]);
     refused(
         &of("load: {rate: 1/s, steps: []}"),
         &["both `rate` and `steps`"],
     );
     refused(&of("load: {steps: []}"), &["list of steps is empty"]);
+    refused(&of("load: {sweep: []}"), &["the sweep has no rates"]);
+    refused(&of("load: {sweep: 5k/s}"), &["one rate is no sweep"]);
+    refused(
+        &of("load: {sweep: [2k/s, 1k/s, 2k/s]}"),
+        &["2k/s stands twice"],
+    );
+    refused(
+        &of("load: {sweep: {from: 5k/s, to: 1k/s, steps: 3}}"),
+        &["5k/s to 1k/s in 3 steps", "upwards"],
+    );
+    refused(
+        &of("load: {sweep: {from: 1/s, to: 1G/s, steps: 1000}}"),
+        &["a sweep of 51 rates"],
+    );
+    refused(
+        &of("load: {sweep: {from: 0/s, to: 1k/s, steps: 3, scale: linear}}"),
+        &["0/s to 1k/s"],
+    );
+    refused(
+        &of("load: {sweep: [1k/s], rate: 1k/s}"),
+        &["both `rate` and `sweep`"],
+    );
     refused(
         &of("load: {steps: [{rate: 1/s, for: 0s}]}"),
         &["step of no time", ":2:"],
@@ -157,7 +179,6 @@ fn settings_that_nothing_honours_yet_are_refused_by_name() {
         &["`pattern: request-reply` is not supported yet", "backlog"],
     );
     refused(&of("load: max, pattern: stream"), &["pattern: stream"]);
-    refused(&of("load: {sweep: [1k/s]}"), &["`load: {sweep: …}`"]);
     refused(&of("load: {search: x}"), &["`load: {search: …}`"]);
     refused(
         &of("load: max, transaction: {messages: 0}"),

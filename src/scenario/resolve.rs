@@ -8,8 +8,9 @@ use super::document::{
     SizesDocument, WorkloadDocument,
 };
 use super::model::{Disturbed, FilledIn};
+use super::sweep;
 use super::units::duration::Time;
-use super::units::{Fraction, Size};
+use super::units::{Fraction, Rate, Size};
 use super::workload::{
     AckPolicy, Arrival, Delivery, Durability, Load, Measure, Message, Pattern, Payload, Phases,
     Transaction, WeightedSize, Workload,
@@ -31,6 +32,8 @@ pub struct Unresolved {
 pub struct Resolved {
     /// What every broker is asked to do.
     pub workload: Workload,
+    /// The rates of a sweep, the lowest first; otherwise empty.
+    pub sweep: Vec<Rate>,
     /// The parts of a trial.
     pub phases: Phases,
     /// Repetitions for each broker.
@@ -70,7 +73,14 @@ impl Defaults {
 pub fn resolve(document: &Document, folder: Option<&Path>) -> Result<Resolved, Vec<Unresolved>> {
     let mut errors = Vec::new();
     let mut defaults = Defaults::default();
-    let workload = workload(&document.workload, folder, &mut defaults, &mut errors);
+    let sweep = sweep::rates(&document.workload, &mut errors);
+    let workload = workload(
+        &document.workload,
+        sweep.first(),
+        folder,
+        &mut defaults,
+        &mut errors,
+    );
     let phases = phases(
         &document.phases.clone().unwrap_or_default(),
         workload.as_ref().map(|w| &w.load),
@@ -86,6 +96,7 @@ pub fn resolve(document: &Document, folder: Option<&Path>) -> Result<Resolved, V
     match workload {
         Some(workload) if errors.is_empty() => Ok(Resolved {
             workload,
+            sweep,
             phases,
             trials,
             disturbed,
@@ -95,8 +106,10 @@ pub fn resolve(document: &Document, folder: Option<&Path>) -> Result<Resolved, V
     }
 }
 
+/// `lowest` is the lowest rate of a sweep.
 fn workload(
     document: &WorkloadDocument,
+    lowest: Option<&Rate>,
     folder: Option<&Path>,
     defaults: &mut Defaults,
     errors: &mut Vec<Unresolved>,
@@ -125,7 +138,7 @@ fn workload(
         folder,
         defaults,
     );
-    let load = load(document.load.as_ref(), backlog, defaults, errors);
+    let load = load(document.load.as_ref(), lowest, backlog, defaults, errors);
     let publishers = if pattern == Pattern::Backlog { 0 } else { 1 };
     let groups = if pattern == Pattern::FanOut { 2 } else { 1 };
     let ack = document.ack.clone().unwrap_or_default();
@@ -196,6 +209,7 @@ fn message(document: &MessageDocument, folder: Option<&Path>, defaults: &mut Def
 
 fn load(
     document: Option<&LoadDocument>,
+    lowest: Option<&Rate>,
     backlog: bool,
     defaults: &mut Defaults,
     errors: &mut Vec<Unresolved>,
@@ -230,24 +244,36 @@ fn load(
             "uniform",
         )
     };
-    match (map.rate, &map.steps) {
-        (Some(rate), None) => Some(Load::Rate {
-            rate,
-            arrival: arrival(defaults),
-        }),
-        (None, Some(steps)) => Some(Load::Steps {
+    let kinds = [
+        ("rate", map.rate.is_some()),
+        ("steps", map.steps.is_some()),
+        ("sweep", map.sweep.is_some()),
+    ];
+    let asked: Vec<&str> = kinds.iter().filter(|it| it.1).map(|it| it.0).collect();
+    if let [one, other, ..] = asked.as_slice() {
+        return fail(
+            "workload.load",
+            &format!("`load` has both `{one}` and `{other}`, and takes one of them"),
+            "replace all of it with `--set 'workload.load={rate: 5k/s}'`, or remove one",
+        );
+    }
+    if let Some(steps) = &map.steps {
+        return Some(Load::Steps {
             steps: steps.clone(),
             arrival: arrival(defaults),
+        });
+    }
+    match map.rate.as_ref().or(lowest) {
+        Some(rate) => Some(Load::Rate {
+            rate: *rate,
+            arrival: arrival(defaults),
         }),
-        (Some(_), Some(_)) => fail(
+        // What is wrong with it has been said.
+        None if map.sweep.is_some() => None,
+        None => fail(
             "workload.load",
-            "`load` has both `rate` and `steps`, and takes one of them",
-            "replace all of it with `--set 'workload.load={rate: 5k/s}'`, or remove one",
-        ),
-        (None, None) => fail(
-            "workload.load",
-            "`load` says neither `rate` nor `steps`",
-            "write `load: {rate: 5k/s}`, `load: {steps: [{rate: 1k/s, for: 5s}]}` or `load: max`",
+            "`load` says neither `rate` nor `steps` nor `sweep`",
+            "write `load: {rate: 5k/s}`, `load: {steps: [{rate: 1k/s, for: 5s}]}`, `load: {sweep: [1k/s, 5k/s]}` or `load: max`",
         ),
     }
 }

@@ -38,12 +38,6 @@ const OF_SCENARIO: &[OfScenario] = &[
         PATTERNS,
     ),
     (
-        "workload.load.sweep",
-        "load: {sweep: …}",
-        |d| load(d).is_some_and(|l| l.sweep.is_some()),
-        LOADS,
-    ),
-    (
         "workload.load.search",
         "load: {search: …}",
         |d| load(d).is_some_and(|l| l.search.is_some()),
@@ -52,7 +46,7 @@ const OF_SCENARIO: &[OfScenario] = &[
 ];
 
 const PATTERNS: &str = "patterns are queue, fan-out and backlog";
-const LOADS: &str = "loads are `{rate: …}`, `{steps: […]}` and `max`";
+const LOADS: &str = "loads are `{rate: …}`, `{steps: […]}`, `{sweep: […]}` and `max`";
 
 fn load(document: &Document) -> Option<&LoadMap> {
     match &document.workload.load {

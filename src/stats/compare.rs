@@ -1,5 +1,7 @@
 //! Two runs of the same broker, or two brokers of one run, side by side.
 
+use std::borrow::Cow;
+
 use super::change::{CONFIDENCE, Change, Decision, Metric, Trials, decide};
 use super::figure::{Asked, Figure};
 use super::group::Group;
@@ -7,7 +9,9 @@ use super::median::median;
 use super::shape::Shape;
 use super::shift::least;
 use crate::measure::verdict::Outcome;
+use crate::plan::PlannedBroker;
 use crate::results::Results;
+use crate::scenario::units::Rate;
 
 /// What is compared.
 #[derive(Clone, Debug, Default)]
@@ -72,9 +76,9 @@ impl Compared {
 #[derive(Clone, Debug)]
 pub struct Pair<'a> {
     /// The first side's label.
-    pub one_label: &'a str,
-    /// The second side's label: the one that is judged.
-    pub label: &'a str,
+    pub one_label: Cow<'a, str>,
+    /// The second side's label: the one that is judged. Of a sweep with the rate: `nats at 5k/s`.
+    pub label: Cow<'a, str>,
     /// The first side.
     pub one: Group<'a>,
     /// The second side.
@@ -140,7 +144,7 @@ impl Pair<'_> {
 
     /// Why they may not be compared.
     pub fn invalid(&self) -> Option<String> {
-        let sides = [(self.one_label, &self.one), (self.label, &self.other)];
+        let sides = [(&self.one_label, &self.one), (&self.label, &self.other)];
         let same = self.one_label == self.label;
         let mut reasons = sides.iter().enumerate().filter_map(|(i, (label, group))| {
             let who = match (same, i) {
@@ -167,19 +171,33 @@ impl Pair<'_> {
     }
 }
 
-/// Each broker that both runs have, in the order of the candidate.
+/// Each broker that both runs have, in the order of the candidate; of two sweeps, at each rate that both have and that
+/// was not too much for it in both.
 pub fn runs<'a>(baseline: &'a Results, candidate: &'a Results, options: &Options) -> Vec<Pair<'a>> {
     let figures = options.figures(Shape::of(&candidate.plan.workload));
     let labels = candidate.plan.brokers.iter().enumerate();
-    labels
-        .filter_map(|(place, broker)| {
-            let mut others = baseline.plan.brokers.iter();
-            let before = others.position(|it| it.label == broker.label)?;
+    let of_broker = |(place, broker): (usize, &'a PlannedBroker)| {
+        let mut others = baseline.plan.brokers.iter();
+        let before = others.position(|it| it.label == broker.label)?;
+        if baseline.plan.sweep.is_empty() && candidate.plan.sweep.is_empty() {
             let one = (broker.label.as_str(), Group::of(baseline, before));
             let other = (broker.label.as_str(), Group::of(candidate, place));
-            Some(pair(one, other, &figures, options.margin, false))
-        })
-        .collect()
+            return Some(vec![pair(one, other, &figures, options.margin, false)]);
+        }
+        let at_rate = |(now, rate): (usize, &Rate)| {
+            let then = baseline.plan.sweep.iter().position(|it| it == rate)?;
+            let one = Group::at(baseline, before, then);
+            let other = Group::at(candidate, place, now);
+            let label = format!("{} at {rate}", broker.label);
+            (one.is_valid() || other.is_valid()).then(|| {
+                let (one, other) = ((label.clone(), one), (label, other));
+                pair(one, other, &figures, options.margin, false)
+            })
+        };
+        let rates = candidate.plan.sweep.iter().enumerate();
+        Some(rates.filter_map(at_rate).collect())
+    };
+    labels.filter_map(of_broker).flatten().collect()
 }
 
 /// The broker that is best in the figure by which they are listed, of those whose figures are valid and
@@ -308,8 +326,8 @@ fn blocks(figure: Figure, one: &Group, other: &Group) -> Vec<(f64, f64)> {
 
 /// Two sides by these figures; `same_run` where they were measured in the same blocks.
 pub fn pair<'a>(
-    (one_label, one): (&'a str, Group<'a>),
-    (label, other): (&'a str, Group<'a>),
+    (one_label, one): (impl Into<Cow<'a, str>>, Group<'a>),
+    (label, other): (impl Into<Cow<'a, str>>, Group<'a>),
     figures: &[Figure],
     margin: Option<f64>,
     same_run: bool,
@@ -343,8 +361,8 @@ pub fn pair<'a>(
     });
     Pair {
         figures: figures.collect(),
-        one_label,
-        label,
+        one_label: one_label.into(),
+        label: label.into(),
         one,
         other,
     }

@@ -1,5 +1,7 @@
 //! The trials of one broker, and what they are worth together.
 
+use std::borrow::Cow;
+
 use crate::measure::verdict::Outcome;
 use crate::results::{Attempt, Results};
 
@@ -23,16 +25,29 @@ pub struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// The trials of one broker.
+    /// The trials of one broker, at all load points of the run: of a sweep, ask one of
+    /// [`Results::points`] or [`Group::at`].
     pub fn of(results: &'a Results, broker: usize) -> Group<'a> {
+        Group::made_of(results, broker, None)
+    }
+
+    /// The trials of one broker at one load point of a sweep, given by its place.
+    pub fn at(results: &'a Results, broker: usize, point: usize) -> Group<'a> {
+        Group::made_of(results, broker, Some(point))
+    }
+
+    fn made_of(results: &'a Results, broker: usize, point: Option<usize>) -> Group<'a> {
+        let is_there = |it: usize| point.is_none_or(|point| it == point);
         let trials: Vec<&Attempt> = results
             .standing_of(broker)
-            .filter(|attempt| !attempt.interrupted)
+            .filter(|attempt| !attempt.interrupted && is_there(attempt.point))
             .collect();
         let ok: Vec<&Attempt> = trials.iter().copied().filter(|a| a.is_ok()).collect();
+        let planned = results.plan.trials.iter();
+        let planned = planned.filter(|it| it.broker == broker && is_there(it.point));
         Group {
             broker,
-            planned: results.planned_trials(broker),
+            planned: planned.count(),
             outcome: together(&trials, ok.len()),
             trials,
             ok,
@@ -70,6 +85,14 @@ impl<'a> Group<'a> {
         let same = |attempt: &&&Attempt| Some(attempt.verdict.outcome) == self.outcome;
         self.trials.iter().filter(same).count()
     }
+}
+
+/// The load point of a sweep at which most can be told: the highest at which as many brokers are *ok* as at any. Of a
+/// run without a sweep it is the run. `points` is [`Results::points`].
+pub fn telling<'a>(points: &'a [Cow<'a, Results>]) -> Option<&'a Results> {
+    let ok = |part: &Results| Group::all(part).iter().filter(|it| it.is_valid()).count();
+    // Of equals the last.
+    points.iter().max_by_key(|part| ok(part)).map(|it| &**it)
 }
 
 fn together(trials: &[&Attempt], ok: usize) -> Option<Outcome> {

@@ -1,5 +1,6 @@
 //! Many runs of the same question, one after the other: each figure over time, and where its level shifted.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,7 @@ use super::shape::Shape;
 use super::shift::Shift;
 use crate::plan::{Asked as Guarantee, Plan};
 use crate::results::{Results, Stored};
+use crate::scenario::units::Rate;
 use crate::scenario::workload::{Transaction, Workload};
 
 /// What is looked at.
@@ -59,8 +61,8 @@ pub struct History<'a> {
 /// One broker over time.
 #[derive(Debug)]
 pub struct Series<'a> {
-    /// As the results name it.
-    pub label: &'a str,
+    /// As the results name it; of a sweep with the rate.
+    pub label: Cow<'a, str>,
     /// What it was asked for: a broker of the same name may be asked for something else.
     pub asked: Guarantee,
     /// Those runs that have it, as places in [`History::runs`], and what it was worth there.
@@ -211,12 +213,15 @@ impl Question<'_> {
 }
 
 /// What one broker is asked for besides the workload.
-type Own<'a> = (&'a str, Guarantee, Option<Transaction>);
+type Own<'a> = (&'a str, Guarantee, Option<Transaction>, Option<Rate>);
 
+/// Every broker, of a sweep at every rate: rate by rate, in the order of the plan.
 fn own(plan: &Plan) -> impl Iterator<Item = Own<'_>> {
-    plan.brokers
-        .iter()
-        .map(|it| (it.label.as_str(), it.asked, it.transaction))
+    let rates = (0..plan.points()).map(|point| plan.sweep.get(point).copied());
+    rates.flat_map(|rate| {
+        let brokers = plan.brokers.iter();
+        brokers.map(move |it| (it.label.as_str(), it.asked, it.transaction, rate))
+    })
 }
 
 impl<'a> History<'a> {
@@ -259,6 +264,7 @@ impl<'a> Series<'a> {
         let mut entries: Vec<Entry> = Vec::new();
         for (run, stored) in runs.iter().enumerate() {
             let results = &stored.results;
+            let brokers = results.plan.brokers.len();
             let Some(place) = own(&results.plan).position(|it| it == broker) else {
                 continue;
             };
@@ -267,7 +273,7 @@ impl<'a> Series<'a> {
                 .map(|it| beside.concerning(broker.0, it.run, run));
             entries.push(Entry {
                 run,
-                group: Group::of(results, place),
+                group: Group::at(results, place % brokers, place / brokers),
                 differences: differences.unwrap_or_default(),
             });
         }
@@ -305,7 +311,10 @@ impl<'a> Series<'a> {
             }
         });
         Series {
-            label: broker.0,
+            label: match broker.3 {
+                Some(rate) => format!("{} at {rate}", broker.0).into(),
+                None => broker.0.into(),
+            },
             asked: broker.1,
             lines: lines.collect(),
             entries,

@@ -132,7 +132,7 @@ fn other_questions_are_other_histories() {
     let entries: Vec<(&str, usize)> = histories[2]
         .series
         .iter()
-        .map(|it| (it.label, it.entries.len()))
+        .map(|it| (&*it.label, it.entries.len()))
         .collect();
     assert_eq!(entries, [("nats", 10), ("kafka", 9), ("kafka", 1)]);
     let only = Options {

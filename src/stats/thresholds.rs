@@ -12,19 +12,26 @@ use crate::scenario::threshold::{Comparison, Count, Metric, Statistic, Throughpu
 use super::group::Group;
 use super::median::{median, median_percentile};
 
-/// Judges every threshold of the plan for every broker that it is about.
+/// Judges every threshold of the plan for every broker that it is about, at every load point that was tried.
 pub fn judge(results: &Results) -> Vec<Judged> {
-    let groups = Group::all(results);
+    let points = results.points();
+    let groups: Vec<(usize, Group)> = points
+        .iter()
+        .enumerate()
+        .flat_map(|(point, part)| Group::all(part).into_iter().map(move |it| (point, it)))
+        .filter(|(_, group)| points.len() == 1 || !group.trials.is_empty())
+        .collect();
     let one = |threshold: &Threshold| {
-        let about = groups.iter().filter(|group| {
+        let about = groups.iter().filter(|(_, group)| {
             let label = results.plan.brokers.get(group.broker).map(|b| &b.label);
             threshold.broker.is_none() || threshold.broker.as_ref() == label
         });
         let mut brokers: Vec<Judgement> = about
-            .map(|group| {
+            .map(|(point, group)| {
                 let observed = observe(threshold, group, u64::from(results.plan.workload.groups));
                 Judgement {
                     broker: group.broker,
+                    point: *point,
                     observed,
                     met: is_met(threshold, observed),
                     valid: group.is_valid(),

@@ -11,3 +11,4 @@ mod history;
 mod live;
 mod metrics;
 mod refused;
+mod sweep;

@@ -57,7 +57,8 @@ pub enum End {
 pub(super) fn chart(run: &Run, histograms: &Merged) -> Option<Curve> {
     let kind = run.latency()?;
     let line = |broker: usize| {
-        let latency = histograms.of(broker, kind)?;
+        let point = run.results.plan.point.unwrap_or(0);
+        let latency = histograms.of(broker, point, kind)?;
         let censored = censored(run, broker, kind);
         let (points, end) = points(latency, censored);
         (!points.is_empty()).then_some(Line {

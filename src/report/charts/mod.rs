@@ -12,6 +12,7 @@ pub mod curve;
 pub mod draw;
 pub mod durability;
 pub mod estimate;
+pub mod load;
 pub mod over_time;
 pub mod palette;
 pub mod percentiles;
@@ -22,8 +23,10 @@ use serde::Serialize;
 use super::details::Details;
 use super::headline::headline;
 use super::rows::by_broker;
+use super::sweep::Sweep;
 use crate::measure::latency::Kind;
 use crate::results::Results;
+use crate::stats::group::telling;
 use crate::stats::shape::Shape;
 
 pub use brokers::{Broker, Validity};
@@ -48,6 +51,8 @@ pub struct Head {
 pub struct Charts {
     /// In the order of the plan; charts refer to them by their place here.
     pub brokers: Vec<Broker>,
+    /// A latency at each rate of a sweep; all other charts are about one of them.
+    pub load: Option<load::Load>,
     /// Messages per second.
     pub throughput: Option<throughput::Throughput>,
     /// The whole distribution of a latency.
@@ -63,8 +68,19 @@ pub struct Charts {
 }
 
 impl Charts {
-    /// Of a run.
+    /// Of a run. Of a sweep, those of [`telling`] with the latency at all rates.
     pub fn of(results: &Results, details: &Details) -> Charts {
+        let points = results.points();
+        let mut charts = match telling(&points) {
+            Some(part) => Charts::at(part, details),
+            None => Charts::at(results, details),
+        };
+        let sweep = Sweep::of(&points);
+        charts.load = sweep.and_then(|sweep| load::chart(results, &sweep, &charts.brokers));
+        charts
+    }
+
+    fn at(results: &Results, details: &Details) -> Charts {
         let rows = by_broker(results);
         let run = Run {
             results,
@@ -73,6 +89,7 @@ impl Charts {
             subtitle: headline(results),
         };
         Charts {
+            load: None,
             throughput: throughput::chart(&run),
             curve: curve::chart(&run, &details.histograms),
             percentiles: percentiles::chart(&run),

@@ -46,7 +46,9 @@ pub(super) fn chart(run: &Run) -> Option<Throughput> {
         true => 1.0,
         false => f64::from(workload.groups),
     };
-    let target = LoadPoint::of(workload).target.map(|rate| rate * copies);
+    let target = LoadPoint::of(&run.results.plan)
+        .target
+        .map(|rate| rate * copies);
     let target = target.filter(|_| !matches!(run.shape, Shape::Drain));
     let is_ok = |bar: &Bar| run.brokers[bar.broker].is_ok();
     all.sort_by(|a, b| {

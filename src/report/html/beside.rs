@@ -89,7 +89,7 @@ pub(super) fn sheet(versus: &Versus) -> Sheet {
 
 fn line(versus: &Versus, pair: &Pair, it: &Compared, verdict: Verdict, with_gives: bool) -> Line {
     let (first, second) = it.medians;
-    let mut cells = vec![Cell::of(html! { bdi { (printable(pair.label)) } })];
+    let mut cells = vec![Cell::of(html! { bdi { (printable(&pair.label)) } })];
     if with_gives {
         cells.push(Cell::text(versus.gives(pair)));
     }

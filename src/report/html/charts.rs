@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::report::charts::cost::Cost;
 use crate::report::charts::curve::Curve;
 use crate::report::charts::durability::Durability;
+use crate::report::charts::load::Load;
 use crate::report::charts::over_time::OverTime;
 use crate::report::charts::percentiles::Percentiles;
 use crate::report::charts::throughput::Throughput;
@@ -15,6 +16,7 @@ use super::thin;
 
 /// All charts that there is data for; nothing where there is none.
 pub(super) fn section(charts: &Charts) -> Markup {
+    let load = charts.load.as_ref().map(|it| &it.head);
     let throughput = charts.throughput.as_ref().map(|it| &it.head);
     let percentiles = charts.percentiles.as_ref().map(|it| &it.head);
     let curve = charts.curve.as_ref().map(|it| &it.head);
@@ -26,7 +28,7 @@ pub(super) fn section(charts: &Charts) -> Markup {
     let over_time = thinned.as_ref().or(charts.over_time.as_ref());
     let cost = charts.cost.as_ref().map(|it| &it.head);
     let durability = charts.durability.as_ref();
-    let heads = [throughput, percentiles, curve, cost];
+    let heads = [load, throughput, percentiles, curve, cost];
     if heads.iter().all(Option::is_none) && over_time.is_none() && durability.is_none() {
         return html! {};
     }
@@ -35,6 +37,7 @@ pub(super) fn section(charts: &Charts) -> Markup {
             h2 #charts-title { "Charts" }
             noscript { p.warn { "The charts need JavaScript; each is told in words below its title." } }
             div #chips role="group" aria-label="Brokers in the charts" hidden {}
+            @if let Some(head) = load { (figure(head, &[("load", "")], true, DRAG)) }
             @if let Some(head) = percentiles { (figure(head, &[("percentiles", "")], true, SHAPES)) }
             @if let Some(head) = curve { (figure(head, &[("curve", "")], true, DRAG)) }
             @if let Some(head) = throughput { (figure(head, &[("throughput", "")], true, "")) }
@@ -118,6 +121,7 @@ fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Mar
 #[derive(Serialize)]
 struct Values<'a> {
     brokers: &'a [Broker],
+    load: &'a Option<Load>,
     throughput: &'a Option<Throughput>,
     curve: &'a Option<Curve>,
     percentiles: &'a Option<Percentiles>,
@@ -132,6 +136,7 @@ struct Values<'a> {
 fn data(charts: &Charts, over_time: Option<&OverTime>, together: usize) -> Markup {
     let values = Values {
         brokers: &charts.brokers,
+        load: &charts.load,
         throughput: &charts.throughput,
         curve: &charts.curve,
         percentiles: &charts.percentiles,

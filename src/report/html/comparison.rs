@@ -18,7 +18,7 @@ use super::sheet::{Cell, Column, Line, Sheet};
 pub(super) fn section(comparison: &Comparison) -> Markup {
     html! {
         section #comparison aria-labelledby="comparison-title" {
-            h2 #comparison-title { "Comparison" }
+            h2 #comparison-title { "Comparison" (names::at(comparison)) }
             (sheet(comparison).markup())
             div.legend {
                 p { (what(comparison)) }
@@ -134,7 +134,10 @@ fn by_broker(results: &Results) -> Sheet {
             lines.push(Line {
                 cells: vec![
                     Cell::of(html! { code { (printable(&judged.threshold.to_string())) } }),
-                    Cell::of(names::broker(results, it.broker)),
+                    Cell::of(html! {
+                        (names::broker(results, it.broker))
+                        @if let Some(rate) = results.plan.sweep.get(it.point) { " at " (rate) }
+                    }),
                     Cell::text(observed(judged.threshold.metric, it.observed)).by(value),
                     Cell::text(sign).class(names::verdict(it.met)),
                     Cell::text(if it.valid { "yes" } else { "⚠ no" }),

@@ -9,6 +9,7 @@ mod names;
 mod policy;
 mod sheet;
 mod story;
+mod sweep;
 mod thin;
 mod trials;
 
@@ -16,9 +17,11 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::charts::Charts;
 use super::headline::headline;
+use super::sweep::Sweep;
 use super::table::Comparison;
 use super::versus::Versus;
 use crate::results::Results;
+use crate::stats::group::telling;
 use crate::terminal::diagnostic::printable;
 
 /// How the page looks, on a screen and on paper.
@@ -38,9 +41,19 @@ const SCRIPT: &str = concat!(
 
 /// The page of a run with its charts.
 pub fn run(results: &Results, charts: &Charts) -> String {
-    let comparison = Comparison::of(results);
+    let points = results.points();
+    let sweep = Sweep::of(&points);
+    // Of a sweep, what cannot be told of all rates at once is told of one.
+    let shown = telling(&points).unwrap_or(results);
+    let comparison = Comparison::of(shown);
+    let summary = match &sweep {
+        Some(sweep) => sweep::summary(results, sweep),
+        None => story::section(results, &comparison),
+    };
+    let by_load = sweep.as_ref().map(|sweep| sweep::section(results, sweep));
     let sections = [
-        ("summary", "Summary", story::section(results, &comparison)),
+        ("summary", "Summary", summary),
+        ("by-load", "By offered load", by_load.unwrap_or_default()),
         (
             "thresholds",
             "Thresholds",
@@ -48,7 +61,7 @@ pub fn run(results: &Results, charts: &Charts) -> String {
         ),
         ("comparison", "Comparison", comparison::section(&comparison)),
         ("charts", "Charts", charts::section(charts)),
-        ("beside", "Differences", beside::section(results)),
+        ("beside", "Differences", beside::section(shown)),
         ("trials", "Trials", trials::section(results)),
         ("audit", "Audit", trials::audit_section(&comparison)),
         ("conditions", "Conditions", conditions::section(results)),

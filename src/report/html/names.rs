@@ -3,8 +3,10 @@
 
 use maud::{Markup, html};
 
+use crate::report::table::Comparison;
 use crate::results::Results;
 use crate::terminal::diagnostic::printable;
+use crate::terminal::numbers;
 use crate::terminal::style::width;
 
 /// Columns from which on a name is long.
@@ -25,6 +27,15 @@ pub(super) fn broker(results: &Results, place: usize) -> Markup {
             bdi { (label) }
         }
     }
+}
+
+/// ` at 10,000/s`, where a comparison is about one load point of a sweep.
+pub(super) fn at(comparison: &Comparison) -> String {
+    let first = comparison.rows.first();
+    let target = first.and_then(|row| row.load.step.and(row.load.target));
+    target.map_or(String::new(), |rate| {
+        format!(" at {}/s", numbers::rate(rate))
+    })
 }
 
 /// What the style sheet and the page call a verdict.

@@ -8,7 +8,7 @@ use crate::report::cells::Figure as Figured;
 use crate::report::notes::{about, ahead, guarantees};
 use crate::report::rows::Row;
 use crate::report::table::{Comparison, notes};
-use crate::report::warnings::warnings;
+use crate::report::warnings::{Warning, warnings};
 use crate::results::Results;
 use crate::stats::figure::Figure;
 use crate::terminal::diagnostic::printable;
@@ -136,7 +136,7 @@ fn winners(comparison: &Comparison) -> Markup {
 }
 
 /// How many trials there are, and what they are worth.
-fn made(results: &Results) -> String {
+pub(super) fn made(results: &Results) -> String {
     let count = |outcome: Outcome| {
         let trials = results.standing().filter(|it| !it.interrupted);
         trials.filter(|it| it.verdict.outcome == outcome).count()
@@ -179,10 +179,17 @@ fn doubts(results: &Results, comparison: &Comparison) -> Markup {
                 }
             }
         }
+        (warned(&warnings))
+    }
+}
+
+/// Every warning, with what helps.
+pub(super) fn warned(warnings: &[Warning]) -> Markup {
+    html! {
         @if !warnings.is_empty() {
             h3 { "Before you trust it" }
             ul.signs {
-                @for warning in &warnings {
+                @for warning in warnings {
                     @let said = warning.say();
                     li.warn {
                         span.sign { "⚠" } " " (said.what)

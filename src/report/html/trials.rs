@@ -45,6 +45,9 @@ fn sheet(results: &Results) -> Sheet {
         Column::words("broker"),
         Column::words("verdict"),
     ];
+    if results.plan.points() > 1 {
+        columns.push(Column::numbers("offered/s"));
+    }
     columns.extend(figures.iter().map(|it| Column::numbers(&it.short())));
     columns.extend([Column::numbers("lost"), Column::numbers("others' CPU")]);
     Sheet {
@@ -90,6 +93,11 @@ fn line(results: &Results, attempt: &Attempt, figures: &[Figure]) -> Line {
             (true, ok) => names::verdict(ok),
         }),
     ];
+    if results.plan.points() > 1 {
+        let rate = results.plan.sweep.get(attempt.point).map(|rate| rate.0);
+        let shown = rate.map_or(numbers::NONE.to_owned(), numbers::rate);
+        cells.push(Cell::text(shown).by(rate));
+    }
     cells.extend(figures.iter().map(|figure| {
         let found = figure.value(attempt);
         let blurred = figure.is_blurred(attempt);

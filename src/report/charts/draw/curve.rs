@@ -2,18 +2,15 @@
 
 use super::super::Broker;
 use super::super::axis::share;
-use super::super::curve::{Curve, End, Line};
+use super::super::curve::{Curve, End};
+use super::ends::{self, NAMES};
 use super::font::Weight;
-use super::frame::{self, MARGIN, SIZE};
+use super::frame::{self, MARGIN};
 use super::scale::{Scale, TICK_SIZE};
 use super::scene::{Anchor, FRAME, GRID, MUTED, Scene, TEXT, WIDTH};
 
 /// Room for the numbers at the left.
 const NUMBERS: f64 = 56.0;
-/// Room for names at the right.
-const NAMES: f64 = 190.0;
-/// From one name to the next.
-const LINE: f64 = 17.0;
 /// Lines have a marker every so many pixels.
 const MARKERS: f64 = 90.0;
 const HEIGHT: f64 = 400.0;
@@ -66,10 +63,10 @@ pub fn draw(chart: &Curve, brokers: &[Broker]) -> Scene {
             if line.end == End::Lost {
                 cross(&mut scene, *end);
             }
-            ends.push((line, *end));
+            ends.push((line.broker, *end));
         }
     }
-    label(&mut scene, brokers, &names, ends, [right, top, bottom]);
+    ends::name(&mut scene, brokers, &names, ends, [right, top, bottom]);
     frame::end(scene, &chart.head, bottom + 42.0)
 }
 
@@ -136,52 +133,4 @@ fn cross(scene: &mut Scene, (x, y): (f64, f64)) {
     let arm = 5.0;
     scene.line(vec![(x - arm, y - arm), (x + arm, y + arm)], TEXT, 2.0);
     scene.line(vec![(x - arm, y + arm), (x + arm, y - arm)], TEXT, 2.0);
-}
-
-/// Names the lines at the right, in the order in which they end, each as near to its end as there is room.
-fn label(
-    scene: &mut Scene,
-    brokers: &[Broker],
-    names: &[String],
-    mut ends: Vec<(&Line, (f64, f64))>,
-    [right, top, bottom]: [f64; 3],
-) {
-    ends.sort_by(|a, b| a.1.1.total_cmp(&b.1.1));
-    let mut at: Vec<f64> = ends.iter().map(|(_, end)| end.1).collect();
-    // Down from above, then up again from the bottom, so that none overlaps or leaves the chart.
-    let mut least = top;
-    for y in &mut at {
-        *y = y.max(least);
-        least = *y + LINE;
-    }
-    let mut most = bottom;
-    for y in at.iter_mut().rev() {
-        *y = y.min(most);
-        most = *y - LINE;
-    }
-    for ((line, end), y) in ends.into_iter().zip(at) {
-        let broker = &brokers[line.broker];
-        let ink = frame::ink(&broker.look);
-        let from = (end.0 + 4.0, end.1);
-        let knee = (right + 4.0, end.1);
-        scene.line(vec![from, knee, (right + 18.0, y)], ink.tint(0.6), 1.0);
-        frame::mark(
-            scene,
-            broker.look.marker,
-            (right + 24.0, y),
-            4.2,
-            &ink,
-            !broker.is_ok(),
-        );
-        let room = WIDTH - MARGIN - right - 34.0;
-        let name = Weight::Regular.fit_name(&names[line.broker], SIZE, room);
-        let ink = if broker.is_ok() { TEXT } else { MUTED };
-        scene.write(
-            (right + 34.0, y + 0.36 * SIZE),
-            &name,
-            SIZE,
-            ink,
-            Anchor::Start,
-        );
-    }
 }

@@ -3,8 +3,10 @@
 mod bars;
 mod curve;
 mod durability;
+mod ends;
 mod font;
 mod frame;
+mod load;
 mod over_time;
 mod paint;
 mod percentiles;
@@ -49,6 +51,10 @@ impl Picture {
 pub fn pictures(charts: &Charts) -> Vec<Picture> {
     let brokers = &charts.brokers;
     let all = [
+        charts
+            .load
+            .as_ref()
+            .map(|it| Picture::of(&it.head, load::draw(it, brokers))),
         charts
             .throughput
             .as_ref()

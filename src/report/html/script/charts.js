@@ -83,6 +83,7 @@
       }),
       log: (chart) => chart.latency.log,
     },
+    load: { of: data.load, lines: byLoad, log: (chart) => chart.y.log },
     curve: { of: data.curve, lines: curve, log: (chart) => chart.y.log },
   };
   (data.over_time ? data.over_time.panels : []).forEach((panel) => {
@@ -119,6 +120,40 @@
         return {
           title: Number((share * 100).toFixed(Math.max(1, Math.ceil(left(share)) - 1))) + " % of messages took at most",
           lines: lines.map(({ it, p }) => ({ broker: it.broker, name: it.name, value: p ? show[chart.y.unit](p[1]) : it.lost ? "lost" : "too few samples", dim: !p })),
+        };
+      },
+    };
+  }
+
+  // Rates lie at their logarithm where they are far apart.
+  function byLoad(chart) {
+    const unit = chart.y.unit;
+    const placed = chart.x.log ? Math.log10 : (rate) => rate;
+    const lines = chart.lines.filter(on);
+    const rates = new Map(lines.flatMap((line) => line.points.map((p) => [placed(p.rate), p.rate])));
+    const stops = [...rates.keys()].sort((a, b) => a - b);
+    // What waits longer the longer it lasts would leave no room for the others.
+    const valid = lines.flatMap((line) => line.points.filter((p) => p.estimate && !p.verdict).map((p) => p.estimate.median));
+    const most = valid.length ? Math.max(...valid) * 4 : Infinity;
+    const series = lines.map((line) => ({
+      broker: line.broker, name: brokers[line.broker].label, line,
+      points: line.points.map((p) => [placed(p.rate), p.estimate ? Math.min(p.estimate.median, most) : null]),
+      dots: line.points.map((p) => ({ hollow: p.verdict !== null, ring: p.holds })),
+      dash: brokers[line.broker].look.dash, marker: brokers[line.broker].look.marker,
+    }));
+    const room = (stops[stops.length - 1] - stops[0]) * 0.03 || 0.5;
+    return {
+      id: "load", unit, xlabel: chart.x.label, series, stops,
+      xmin: stops[0] - room, xmax: stops[stops.length - 1] + room,
+      xticks: (min, max) => stops.filter((it) => it >= min && it <= max).map((it) => ({ value: it, text: show[chart.x.unit](rates.get(it)) })),
+      tell(at) {
+        const told = series.map((it) => ({ it, p: it.line.points.find((p) => placed(p.rate) === at) }));
+        const rank = ({ p }) => (p && p.estimate ? p.estimate.median : Infinity);
+        told.sort((a, b) => rank(a) - rank(b));
+        const value = (p) => (!p ? "not tried" : (p.estimate ? said(p.estimate, unit) : p.lost ? "lost" : "–") + (p.verdict ? " · " + p.verdict : ""));
+        return {
+          title: chart.percentile + " at " + show[chart.x.unit](rates.get(at)) + "/s",
+          lines: told.map(({ it, p }) => ({ broker: it.broker, name: it.name, value: value(p), dim: !p || p.verdict !== null })),
         };
       },
     };

@@ -59,7 +59,14 @@ Chart.lines = (plot, spec, zoom) => {
       open = true;
     }
     inside.append(element("path", { class: `line b${series.broker} ${series.kind || ""}`, d, "stroke-dasharray": series.dash && series.dash.length ? series.dash.join(" ") : undefined, "data-name": series.name }));
-    const end = series.points[series.points.length - 1];
+    (series.dots || []).forEach((dot, i) => {
+      const p = series.points[i];
+      if (p[1] === null || p[0] < xmin || p[0] > xmax) return;
+      const [cx, cy] = [x.at(p[0]), y.at(p[1])];
+      inside.append(marker(series.marker, cx, cy, 4.5, { class: `dot b${series.broker} ${dot.hollow ? "invalid" : ""}` }));
+      if (dot.ring) inside.append(element("circle", { class: `ring b${series.broker}`, cx, cy, r: 9 }));
+    });
+    const end = series.dots ? null : series.points[series.points.length - 1];
     if (series.marker && end && end[0] <= xmax && end[0] >= xmin) {
       inside.append(series.lost
         ? element("path", { class: `cross b${series.broker}`, d: "M-5,-5L5,5M5,-5L-5,5", transform: `translate(${x.at(end[0])},${y.at(end[1])})` })
