@@ -163,7 +163,8 @@ impl Source {
     }
 
     fn is_full(&self) -> bool {
-        !self.load.acks && self.sent - self.received.load(Ordering::Acquire) >= WINDOW
+        let is_over = self.sent == u64::MAX;
+        !self.load.acks && !is_over && self.sent - self.received.load(Ordering::Acquire) >= WINDOW
     }
 
     fn flooded(&mut self) -> Option<Bytes> {

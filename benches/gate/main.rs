@@ -25,8 +25,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Trials of each side, unless more are recommended, and the most that are made then.
-const TRIALS: usize = 5;
-const MOST: usize = 40;
+const TRIALS: usize = 10;
+const MOST: usize = 60;
 /// What the line holds back in each direction. Far more than the rest, so that it decides.
 const DELAY: Duration = Duration::from_millis(2);
 /// Twice the margin of a high percentile.
@@ -59,15 +59,15 @@ impl Kind {
     fn scenario(self, url: &str) -> String {
         let driver = self.driver();
         let (load, measure) = match self {
-            // 5,000 samples: 50 of them beyond the 99th percentile.
-            Kind::Latency => ("{rate: 2k/s}", "2600ms"),
-            Kind::Throughput => ("max", "2s"),
+            // 5,000 samples and some: 50 of them beyond the 99th percentile.
+            Kind::Latency => ("{rate: 8k/s}", "700ms"),
+            Kind::Throughput => ("max", "700ms"),
         };
         // What the line and the brake take is part of the experiment, and no reason to repeat a trial.
         format!(
             "name: gate\nbrokers:\n  {driver}: {{url: \"{url}\"}}\n\
              workload: {{delivery: at-most-once, durability: memory, load: {load}}}\n\
-             phases: {{warmup: 500ms, measure: {measure}, drain: 5s}}\n\
+             phases: {{warmup: 200ms, measure: {measure}, drain: 5s}}\n\
              disturbed: {{repeats: 0}}\n"
         )
     }
@@ -145,10 +145,11 @@ impl Bench {
                 let figures: Vec<String> =
                     figures.map(|(name, r)| format!("{name} {r:.3}")).collect();
                 println!(
-                    "{} round {round}, {what}, {trials} trials: {} ({})",
+                    "{} round {round}, {what}, {trials} trials: {} ({}), after {:.0} s",
                     self.kind.name(),
                     found.verdict,
-                    figures.join(", ")
+                    figures.join(", "),
+                    began.elapsed().as_secs_f64()
                 );
                 said.push(found.verdict);
             }
