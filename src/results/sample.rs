@@ -7,10 +7,11 @@ use crate::engine::task::{Order, WindowBy};
 use crate::measure::host::Host;
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::percentile::Percentile;
-use crate::measure::record::{Audit, Rates, Record, Second};
+use crate::measure::record::{Audit, Rates, Record, Second, Slope};
 use crate::measure::resources::Usage;
 use crate::measure::verdict::Outcome;
 use crate::plan::{Asked, Connection, GivenOffer, Plan, PlannedBroker, PlannedTrial, Secrets};
+use crate::scenario::units::Rate;
 use crate::scenario::workload::{Delivery, Durability};
 use crate::scenario::{self, Overrides, Scenario};
 
@@ -238,6 +239,15 @@ pub fn run(plan: Plan, medians: &[f64], change: impl Fn(&mut Record, usize, u32)
     results
 }
 
+/// A plan of these rates instead of the one, each with all trials.
+pub fn swept(mut plan: Plan, rates: &[f64]) -> Plan {
+    let trials = plan.trials.last().map_or(0, |trial| trial.block);
+    plan.sweep = rates.iter().map(|rate| Rate(*rate)).collect();
+    plan.trials = crate::plan::order::interleave(plan.brokers.len(), rates.len(), trials, 7);
+    plan.workload = plan.at(0).workload.clone();
+    plan
+}
+
 /// Loses so many of the acknowledged messages.
 pub fn lose(record: &mut Record, messages: u64) {
     record.audit.lost += messages;
@@ -270,6 +280,15 @@ pub fn stretch(results: &mut Results, broker: usize, factor: f64) {
                 }
             }
         }
+    }
+}
+
+/// That of a broker that falls behind.
+pub fn slope() -> Slope {
+    Slope {
+        estimate: 690.0,
+        low: 600.0,
+        high: 780.0,
     }
 }
 

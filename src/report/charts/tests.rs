@@ -23,15 +23,17 @@ pub(super) fn charts(
     })
 }
 
-/// The charts of a run of which each trial saw what `see` says of a broker and which of its trials it is.
+/// The charts of a run of which each trial saw what `see` says of a broker and which of its trials it is: from 1,
+/// and from 101, 201, … at the further rates of a sweep.
 pub(super) fn charts_of(plan: Plan, see: impl Fn(usize, u32) -> Record) -> (Results, Charts) {
     let folder = tempfile::tempdir().unwrap();
     let mut results = sample::begun(plan);
     let store = Store::create(folder.path(), &results.manifest).unwrap();
     for trial in results.plan.trials.clone() {
-        let record = see(trial.broker, trial.block);
+        let record = see(trial.broker, trial.block + 100 * trial.point as u32);
         store.keep_trial(trial.number, 1, &record).unwrap();
-        let attempt = crate::results::Attempt::of(&record, &results.plan, &trial, 1);
+        let plan = results.plan.at(trial.point).into_owned();
+        let attempt = crate::results::Attempt::of(&record, &plan, &trial, 1);
         results.add(attempt);
     }
     let details = Details::read(store.folder(), &results).unwrap();
@@ -52,6 +54,57 @@ fn summed(results: &Results, broker: usize, column: &str) -> Option<f64> {
 fn same(one: f64, other: Option<f64>) {
     let other = other.expect("a figure");
     assert!((one - other).abs() <= 1e-9 * one.abs(), "{one} and {other}");
+}
+
+#[test]
+fn a_sweep_is_drawn_with_the_very_values_of_its_rows() {
+    let rates = [1_000.0, 5_000.0, 20_000.0];
+    let plan = sample::swept(sample::plan(&["nats", "kafka"], 3), &rates);
+    let (results, charts) = charts_of(plan, |broker, trial| {
+        let point = trial / 100;
+        let longer = f64::from(1 + trial % 100) * f64::from(1 + point);
+        let mut record = sample::record(1e5 * (1.0 + broker as f64) * longer);
+        if broker == 1 && point == 2 {
+            record.backlog_slope = Some(sample::slope());
+        }
+        record
+    });
+    let chart = charts.load.unwrap();
+    assert_eq!(chart.percentile, "p99");
+    let parts = results.points();
+    let rows = crate::report::rows::by_load(&parts);
+    let mut seen = 0;
+    for line in &chart.lines {
+        for point in &line.points {
+            let of = |row: &&crate::report::rows::Row| {
+                row.place == line.broker && row.load.target == Some(point.rate)
+            };
+            let row = rows.iter().find(of).expect("a row");
+            let value = row.percentile(Kind::EndToEnd, "p99").unwrap().value();
+            assert_eq!(
+                point.estimate.as_ref().unwrap().median,
+                value.unwrap() as f64
+            );
+            assert_eq!(point.verdict.is_none(), row.is_valid());
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, rows.len());
+    assert_eq!(seen, 6);
+    let holds: Vec<&str> = chart.lines.iter().map(|line| line.holds.as_str()).collect();
+    assert_eq!(holds, ["≥ 20,000/s", "5,000/s"]);
+    let rings = |line: &load::Line| -> Vec<f64> {
+        let points = line.points.iter().filter(|it| it.holds);
+        points.map(|it| it.rate).collect()
+    };
+    assert_eq!(rings(&chart.lines[0]), [20_000.0]);
+    assert_eq!(rings(&chart.lines[1]), [5_000.0]);
+    // A saturated broker's latency does not take the room of the others.
+    let highest = load::drawn(&chart.lines).fold(0.0, f64::max);
+    assert!(highest <= 20e6, "{highest}");
+    // The other charts are about the highest rate at which both are ok.
+    let subtitle = &charts.throughput.unwrap().head.subtitle;
+    assert!(subtitle.contains("5,000/s, open loop"), "{subtitle}");
 }
 
 #[test]

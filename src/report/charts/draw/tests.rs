@@ -35,7 +35,7 @@ fn run(labels: &[String], trials: u32) -> Charts {
     let (_, charts) = charts_of(plan, |broker, trial| {
         let mut record = seen(9e4 * 1.7f64.powi(broker as i32), broker, trial);
         match broker % 5 {
-            2 => record.backlog_slope = Some(slope()),
+            2 => record.backlog_slope = Some(sample::slope()),
             3 => sample::lose(&mut record, 3_000),
             4 if trial > 1 => record.failure = Some("the connection was closed; ".repeat(40)),
             _ => {}
@@ -43,14 +43,6 @@ fn run(labels: &[String], trials: u32) -> Charts {
         record
     });
     charts
-}
-
-fn slope() -> crate::measure::record::Slope {
-    crate::measure::record::Slope {
-        estimate: 690.0,
-        low: 600.0,
-        high: 780.0,
-    }
 }
 
 /// Each two neighbours are the same system at two durabilities.
@@ -136,6 +128,28 @@ fn texts_neither_overlap_nor_leave_the_picture() {
         for picture in &pictures {
             assert_legible(picture, &format!("{count} brokers"));
         }
+    }
+}
+
+#[test]
+fn a_sweep_is_legible_with_one_broker_and_with_twelve() {
+    for (brokers, rates) in [(1, 2), (3, 8), (12, 5)] {
+        let labels = labels(brokers);
+        let names: Vec<&str> = labels.iter().map(String::as_str).collect();
+        let rates: Vec<f64> = (0..rates).map(|i| 1_000.0 * 2.5f64.powi(i)).collect();
+        let plan = sample::swept(sample::plan(&names, 1), &rates);
+        let (_, charts) = charts_of(plan, |broker, trial| {
+            let load = f64::from(trial / 100);
+            let mut record = seen(9e4 * (1.0 + load) * 1.2f64.powi(broker as i32), broker, 1);
+            if load > 2.0 && broker % 2 == 1 {
+                record.backlog_slope = Some(sample::slope());
+            }
+            record
+        });
+        let chart = charts.load.as_ref().expect("a sweep");
+        let scene = load::draw(chart, &charts.brokers);
+        let picture = Picture::of(&chart.head, scene);
+        assert_legible(&picture, &format!("{brokers} brokers"));
     }
 }
 
