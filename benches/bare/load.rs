@@ -89,7 +89,10 @@ impl Load {
     /// Both ends of a round.
     pub fn ends(&self) -> (Source, Sink) {
         let received = Arc::new(AtomicU64::new(0));
+        let published = Arc::new(AtomicU64::new(0));
         let source = Source {
+            published: Arc::clone(&published),
+            warm: None,
             load: self.clone(),
             received: Arc::clone(&received),
             sent: 0,
@@ -100,6 +103,7 @@ impl Load {
         let sink = Sink {
             is_paced: self.is_paced,
             received,
+            published,
             count: 0,
             latencies: Vec::new(),
             began: None,
@@ -115,6 +119,10 @@ impl Load {
 pub struct Source {
     load: Load,
     received: Arc<AtomicU64>,
+    /// How many a second, once it is known: those of a flood without its warm-up.
+    published: Arc<AtomicU64>,
+    /// Where the warm-up ended: messages, and when.
+    warm: Option<(u64, u64)>,
     sent: u64,
     /// When the first was due; 0 before.
     start: u64,
@@ -175,7 +183,18 @@ impl Source {
             return None;
         }
         let ends = self.start + FLOOD.as_nanos() as u64;
-        if self.sent.is_multiple_of(TELL) && Monotonic.now() > ends {
+        let now = match self.sent.is_multiple_of(TELL) {
+            true => Monotonic.now(),
+            false => 0,
+        };
+        if now > self.start + FLOOD_WARMUP.as_nanos() as u64 {
+            self.warm.get_or_insert((self.sent, now));
+        }
+        if now > ends {
+            let (sent, since) = self.warm.unwrap_or((0, self.start));
+            let seconds = (now - since) as f64 / 1e9;
+            let rate = (self.sent - sent) as f64 / seconds;
+            self.published.store(rate as u64, Ordering::Release);
             self.sent = u64::MAX;
             let mut last = vec![0; self.load.size];
             last[0] = LAST;
@@ -233,6 +252,7 @@ fn new_timer() -> AsyncFd<Fd> {
 pub struct Sink {
     is_paced: bool,
     received: Arc<AtomicU64>,
+    published: Arc<AtomicU64>,
     count: u64,
     latencies: Vec<u64>,
     began: Option<(Instant, Duration, u64)>,
@@ -277,14 +297,38 @@ impl Sink {
         measured[measured.len() / 2] as f64 / 1000.0
     }
 
-    /// Messages a second.
-    pub fn per_second(&self) -> f64 {
-        self.counted as f64 / self.took.as_secs_f64()
+    /// What a flood came to.
+    pub fn flooded(&self) -> Flooded {
+        let seconds = self.took.as_secs_f64();
+        Flooded {
+            sent: self.published.load(Ordering::Acquire) as f64,
+            received: self.counted as f64 / seconds,
+            cpu: self.cpu.as_secs_f64() / seconds,
+        }
+    }
+}
+
+/// What a flood came to, each second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flooded {
+    /// Messages.
+    pub sent: f64,
+    /// Messages.
+    pub received: f64,
+    /// Seconds of CPU time of the client, publisher and consumer.
+    pub cpu: f64,
+}
+
+impl Flooded {
+    /// Messages that went through. A publisher that is told when the broker has a message may run ahead of its
+    /// consumer: what it is ahead is half done.
+    pub fn through(&self) -> f64 {
+        (self.sent + self.received) / 2.0
     }
 
-    /// CPU time of this process, publisher and consumer, for each message.
+    /// CPU time for each of them, nanoseconds.
     pub fn cpu_ns(&self) -> f64 {
-        self.cpu.as_nanos() as f64 / self.counted as f64
+        self.cpu / self.through() * 1e9
     }
 }
 

@@ -24,7 +24,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use load::{Load, Sink, Source};
+use load::{Flooded, Load, Sink, Source};
 use mqbench::processes::reaper::Reaper;
 use mqbench::servers::{Instance, Keeper};
 use rumqttc_three::QoS;
@@ -141,8 +141,8 @@ fn latency(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>
 
 fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keeper>) {
     println!(
-        "{:<15} {:>6} {:>10} {:>10} {:>7} {:>9} {:>9} {:>9}   {rounds} rounds",
-        "system", "bytes", "bare/s", "mqbench/s", "ratio", "bare CPU", "CPU", "more"
+        "{:<15} {:>6} {:>13} {:>13} {:>7} {:>9} {:>9} {:>9}   sent and received a second, {rounds} rounds",
+        "system", "bytes", "bare", "mqbench", "ratio", "bare CPU", "CPU", "more"
     );
     for system in chosen {
         let server = serve::start(
@@ -154,22 +154,32 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
         let url = address(server.as_ref());
         for size in [100, 1024] {
             let (mut bare, mut measured) = (Vec::new(), Vec::new());
-            let (mut bare_cpu, mut cpu) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
                 let load = Load::flood(size, system.acks());
-                let seen = round(*system, &url, &load);
-                bare.push(seen.per_second());
-                bare_cpu.push(seen.cpu_ns());
+                bare.push(round(*system, &url, &load).flooded());
                 let row = mqbench(*system, &url, &load);
-                measured.push(row["received_per_s"]);
-                cpu.push(row["client_cpu_us_per_message"] * 1000.0);
+                let sent = row["sent_per_s"];
+                measured.push(Flooded {
+                    sent,
+                    received: row["received_per_s"],
+                    cpu: row["client_cpu_us_per_message"] * sent / 1e6,
+                });
             }
-            let (bare, measured) = (median(&mut bare), median(&mut measured));
-            let (bare_cpu, cpu) = (median(&mut bare_cpu), median(&mut cpu));
+            let of = |seen: &[Flooded], value: fn(&Flooded) -> f64| {
+                let mut values: Vec<f64> = seen.iter().map(value).collect();
+                median(&mut values)
+            };
+            let rates = |seen: &[Flooded]| {
+                let (sent, received) = (of(seen, |it| it.sent), of(seen, |it| it.received));
+                format!("{:.0}k {:.0}k", sent / 1e3, received / 1e3)
+            };
+            let ratio = of(&measured, Flooded::through) / of(&bare, Flooded::through);
+            let (bare_cpu, cpu) = (of(&bare, Flooded::cpu_ns), of(&measured, Flooded::cpu_ns));
             println!(
-                "{:<15} {size:>6} {bare:>10.0} {measured:>10.0} {:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
+                "{:<15} {size:>6} {:>13} {:>13} {ratio:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
                 system.name(),
-                measured / bare,
+                rates(&bare),
+                rates(&measured),
                 cpu - bare_cpu
             );
         }
