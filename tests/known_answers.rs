@@ -92,6 +92,28 @@ fn a_delay_of_five_milliseconds_is_the_latency() {
 }
 
 #[test]
+fn the_cells_of_the_seconds_hold_every_sample() {
+    let sum = |record: &Record| record.series.iter().map(|it| it.cells.count()).sum::<u64>();
+    let faults = Faults {
+        delay: 300 * MS,
+        ..Faults::default()
+    };
+    let (record, ..) = run(&task(), faults.clone());
+    assert_eq!(sum(&record), 10_000);
+    for second in &record.series {
+        let cells: Vec<u8> = second.cells.iter().map(|it| it.0).collect();
+        // 251 to 316 ms.
+        let expected: &[u8] = if second.latency.is_some() { &[84] } else { &[] };
+        assert_eq!(cells, expected, "{second:?}");
+    }
+    let mut publish_only = task();
+    publish_only.workload.consumers = 0;
+    let (record, ..) = run(&publish_only, faults);
+    let published = record.latencies[&Kind::Publish].count();
+    assert_eq!((sum(&record), published), (10_000, 10_000));
+}
+
+#[test]
 fn losses_are_counted_exactly_and_the_percentiles_among_them_print_lost() {
     for seed in 0..20 {
         let mut task = task();

@@ -220,6 +220,10 @@ pub struct Run {
     /// Judge the run by an earlier one, as `gate` does
     #[arg(long, value_name = "RESULT", env = "MQBENCH_BASELINE")]
     pub baseline: Option<PathBuf>,
+    /// Compare with the figures of the baseline also where its server's program is still there and could be
+    /// measured again beside this run
+    #[arg(long)]
+    pub no_interleave: bool,
     /// What is let through, and where that is told.
     #[command(flatten)]
     pub gating: Gating,

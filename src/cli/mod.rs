@@ -6,6 +6,7 @@ mod compare;
 mod describe;
 mod history;
 mod init;
+mod interleave;
 mod output;
 mod report;
 mod run;

@@ -25,6 +25,7 @@ use crate::stats::thresholds;
 use crate::terminal::progress::Mode;
 
 use super::args::Run;
+use super::interleave::{self, Choice};
 use super::output::Output;
 use super::{check, compare};
 
@@ -44,7 +45,7 @@ fn carry_out(
     command: &Run,
     args: &[OsString],
     scenario: &Scenario,
-    plan: Plan,
+    mut plan: Plan,
     output: &Output,
 ) -> Result<Exit, (Exit, String)> {
     let failed = |error: std::io::Error| (Exit::Failed, format!("cannot begin: {error}"));
@@ -65,6 +66,9 @@ fn carry_out(
         Some(path) => Some(Stored::open(path).map_err(|error| (Exit::Usage, error.to_string()))?),
         None => None,
     };
+    if let Some(baseline) = baseline.as_ref().filter(|_| !command.no_interleave) {
+        measure_beside(&mut plan, &baseline.results, output);
+    }
     let mut metrics = match &command.metrics {
         Some(address) => Some(Exported::listen(address, &plan, &manifest, output)?),
         None => None,
@@ -127,6 +131,19 @@ fn carry_out(
     Ok(exit)
 }
 
+/// Has programs of the baseline measured beside those of the run, where they are still there, and says which.
+fn measure_beside(plan: &mut Plan, baseline: &Results, output: &Output) {
+    let choices = interleave::choose(plan, baseline, &interleave::ask);
+    if let Some(told) = interleave::told(plan, &choices) {
+        output.remark(told);
+    }
+    let programs = choices.into_iter().filter_map(|choice| match choice {
+        Choice::Beside(beside) => Some(beside),
+        Choice::Not(..) => None,
+    });
+    plan.measure_beside(&programs.collect::<Vec<_>>());
+}
+
 /// Judges the run by an earlier one.
 fn gate(
     command: &Run,
@@ -170,7 +187,14 @@ fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
         match (&broker.connection, fleet.facts(number)) {
             (_, Some(facts)) => {
                 provenance.server_version = Some(facts.version);
-                provenance.server_source = Some(facts.source);
+                provenance.server_source = Some(match broker.baseline_of {
+                    Some(_) => format!(
+                        "{} (as the baseline)",
+                        facts.program.as_deref().unwrap_or("?")
+                    ),
+                    None => facts.source,
+                });
+                provenance.server_program = facts.program;
                 provenance.server_container = facts.container.map(|it| ContainerProvenance {
                     engine: it.engine.name(),
                     image: it.image,

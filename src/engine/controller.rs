@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::ledger::Ledger;
 use super::shared::lock;
 use super::task::Task;
+use crate::measure::cells::Cells;
 use crate::measure::latency::Kind;
 use crate::measure::record::{Audit, Rates, Record, Second, Slope};
 use crate::measure::resources::{Sample, Usage};
@@ -31,6 +32,10 @@ const STUCK: u64 = 1_000_000_000;
 /// The most samples of the backlog that are kept; beyond it, every other one goes. So a run of any
 /// length needs the same memory.
 const SAMPLES: usize = 16_384;
+/// The latencies of receipt, of which a trial has one: in an open loop and in a closed one.
+const RECEIVED: [Kind; 2] = [Kind::EndToEnd, Kind::Transit];
+/// Those of publishing.
+const PUBLISHED: [Kind; 2] = [Kind::Publish, Kind::Service];
 
 /// In which part a trial is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,9 +225,14 @@ impl Controller {
         let counts = self.count(now);
         let latencies = self.ledger.end_second();
         let measured = self.ledger.timeline.measured_from();
+        let one = |kinds: [Kind; 2]| kinds.iter().find_map(|kind| latencies.get(kind));
         let three = |kinds: [Kind; 2]| {
-            let latency = kinds.iter().find_map(|kind| latencies.get(kind))?;
+            let latency = one(kinds)?;
             Some([latency.quantile(0.5), latency.quantile(0.99), latency.max()])
+        };
+        let shown = match self.ledger.groups.is_empty() {
+            true => PUBLISHED,
+            false => RECEIVED,
         };
         let usage = sample.map(|s| s.usage).unwrap_or_default();
         let cores = |seconds: f64| seconds / usage.seconds.max(1e-9);
@@ -234,8 +244,9 @@ impl Controller {
             received: counts.copies - before.copies,
             backlog: self.ledger.backlog(),
             server_backlog: self.server_says.take(),
-            latency: three([Kind::EndToEnd, Kind::Transit]),
-            publish: three([Kind::Publish, Kind::Service]),
+            latency: three(RECEIVED),
+            cells: one(shown).map(Cells::of).unwrap_or_default(),
+            publish: three(PUBLISHED),
             lateness: three([Kind::Lateness, Kind::Lateness]),
             steal: usage.share(usage.steal_s),
             foreign: usage.share(usage.foreign_s),

@@ -1,5 +1,6 @@
 //! What was seen: clock, stamps, header, histograms, audit, verdict.
 
+pub mod cells;
 pub mod clock;
 pub mod header;
 pub mod host;

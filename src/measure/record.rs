@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cells::Cells;
 use super::latency::{Kind, Latency};
 use super::resources::Usage;
 
@@ -126,6 +127,10 @@ pub struct Second {
     pub server_backlog: Option<u64>,
     /// End-to-end (transit in a closed loop): p50, p99, max.
     pub latency: Option<[u64; 3]>,
+    /// How its samples lie; those of publish (service) where nothing is consumed. Empty, too, in results of versions
+    /// that did not keep it.
+    #[serde(default, skip_serializing_if = "Cells::is_empty")]
+    pub cells: Cells,
     /// Publish (service in a closed loop): p50, p99, max.
     pub publish: Option<[u64; 3]>,
     /// Lateness: p50, p99, max.

@@ -77,6 +77,10 @@ pub struct PlannedBroker {
     pub how: String,
     /// Whether it may stand in a ranking.
     pub ranked: bool,
+    /// The label of the broker beside which the program of a baseline is measured as this entry, for the gate alone: it
+    /// is neither ranked nor judged by thresholds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline_of: Option<String>,
     /// The most that may be sent to it.
     pub max_rate: Option<Rate>,
     /// What was asked of it: the workload's guarantee, or its own.

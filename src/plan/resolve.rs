@@ -129,6 +129,7 @@ fn broker(
         offer,
         how: pattern?.how.to_owned(),
         ranked: driver.ranked,
+        baseline_of: None,
         max_rate: entry.max_rate,
         transaction,
         asked: Asked {

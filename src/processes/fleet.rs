@@ -48,6 +48,8 @@ pub struct Facts {
     pub version: String,
     /// What was run, and what led to it.
     pub source: String,
+    /// What was run, as `binary` takes it, where that is a file of this machine.
+    pub program: Option<String>,
     /// The container engine and the image, if it runs in a container.
     pub container: Option<Contained>,
     /// Its settings.
@@ -147,6 +149,7 @@ impl Fleet {
         Some(Facts {
             version: record.version.clone(),
             source: source(&record.found),
+            program: program(&record.found),
             container: record.found.container().cloned(),
             config: record.site.config.clone(),
         })
@@ -217,6 +220,24 @@ impl Fleet {
         let instance = berth.instance.as_mut().ok()?;
         instance.check().err().map(|error| error.to_string())
     }
+}
+
+/// What was run, as a scenario names it. A jar is found in its folder.
+fn program(found: &Found) -> Option<String> {
+    if matches!(found.origin, Origin::Embedded | Origin::Container(_)) {
+        return None;
+    }
+    let program = &found.program;
+    let is_jar = program.extension().is_some_and(|it| it == "jar");
+    let named = match is_jar {
+        true => program.parent()?,
+        false => program,
+    };
+    std::path::absolute(named)
+        .ok()?
+        .into_os_string()
+        .into_string()
+        .ok()
 }
 
 /// What was run, for people.

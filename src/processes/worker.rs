@@ -16,9 +16,10 @@ use crate::engine::controller::Part;
 use crate::engine::ledger::Ledger;
 use crate::engine::run::{News, Run};
 use crate::engine::task::Task;
+use crate::measure::cells::Cells;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::progress::{Phase, Progress};
-use crate::measure::record::Record;
+use crate::measure::record::{Record, Second};
 use crate::measure::resources::{Parties, Watch};
 use crate::scenario::workload::{Load, Measure};
 
@@ -219,7 +220,11 @@ impl Teller {
                     .map(|[p50, p99, _]| [p50, p99]);
                 progress.backlog = second.backlog;
                 progress.errors = self.ledger.failed();
-                progress.second = Some(Box::new((*second).clone()));
+                // How its samples lie is of use when the trial is over, and would be told twice.
+                progress.second = Some(Box::new(Second {
+                    cells: Cells::default(),
+                    ..(*second).clone()
+                }));
             }
         }
         progress.phase = self.phase;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::hlog::Merged;
 use super::series::Series;
+use crate::measure::cells::Cells;
 use crate::measure::record::{Record, Second};
 use crate::results::open::read_record;
 use crate::results::{Attempt, OpenError, Results};
@@ -30,13 +31,15 @@ pub struct Measured {
 }
 
 /// What a second looked like.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Moment {
     /// End of the second, in seconds after the start of the measured part.
     pub at: f64,
     /// p50, p99 and maximum in nanoseconds, of end to end (transit in a closed loop), of publish (service)
     /// where there are no consumers; `None` where there was no sample.
     pub latency: Option<[u64; 3]>,
+    /// How its samples lie.
+    pub cells: Cells,
     /// Share of all CPU time that others took: the hypervisor, and processes outside the run.
     pub taken: f64,
 }
@@ -95,6 +98,7 @@ fn measured(
             true => second.publish,
             false => second.latency,
         },
+        cells: second.cells.clone(),
         taken: second.steal + second.foreign,
     })
 }

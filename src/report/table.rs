@@ -189,10 +189,14 @@ pub(super) fn notes(row: &Row) -> Vec<(String, Style)> {
         notes.push((text, style::WARN));
     }
     if !row.broker.ranked {
-        notes.push((
-            "not ranked: it is no broker of its own".to_owned(),
-            style::DIM,
-        ));
+        let why = match &row.broker.baseline_of {
+            Some(label) => format!(
+                "not ranked: the baseline's program, for the gate of {}",
+                printable(label)
+            ),
+            None => "not ranked: it is no broker of its own".to_owned(),
+        };
+        notes.push((why, style::DIM));
     }
     notes
 }

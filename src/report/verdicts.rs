@@ -3,6 +3,7 @@
 use crate::stats::change::Change;
 use crate::stats::compare::{Compared, Overall, Pair, Verdict};
 use crate::stats::figure::Figure;
+use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 
 /// As files name it.
@@ -80,4 +81,27 @@ pub fn percent(share: f64) -> String {
         true => format!("{percent:.1} %"),
         false => format!("{percent:.0} %"),
     }
+}
+
+/// Which brokers are compared with the baseline's program as it was measured again, if any, and which are not.
+pub fn interleaved(pairs: &[Pair]) -> Option<String> {
+    let labels = |interleaved: bool| -> Vec<String> {
+        let those = pairs.iter().filter(|it| it.interleaved == interleaved);
+        those.map(|it| printable(&it.label)).collect()
+    };
+    let (again, old) = (labels(true), labels(false));
+    let rest = match old.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; {} with the figures of the baseline",
+            numbers::listed(&old)
+        ),
+    };
+    let of = numbers::listed(&again);
+    (!again.is_empty()).then(|| {
+        format!(
+            "{of} compared with the baseline's program, measured again beside the candidate in the same \
+             blocks{rest}"
+        )
+    })
 }

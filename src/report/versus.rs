@@ -6,7 +6,9 @@ use super::columns;
 use super::headline::headline;
 use super::markdown::{escape, grid};
 use super::text::{Page, View};
-use super::verdicts::{interval, overall_name, percent, ratio, trials, value, verdict_name};
+use super::verdicts::{
+    interleaved, interval, overall_name, percent, ratio, trials, value, verdict_name,
+};
 use super::{Format, csv};
 use crate::plan::PlannedBroker;
 use crate::results::{Results, Stored};
@@ -63,8 +65,9 @@ impl<'a> Versus<'a> {
         };
         let lacks = |one: &Results, other: &Results, who: &str| -> Vec<String> {
             let brokers = one.plan.brokers.iter();
-            let alone =
-                brokers.filter(|it| !other.plan.brokers.iter().any(|o| o.label == it.label));
+            let alone = brokers
+                .filter(|it| it.baseline_of.is_none())
+                .filter(|it| !other.plan.brokers.iter().any(|o| o.label == it.label));
             alone
                 .map(|it| format!("{}: only in the {who}", printable(&it.label)))
                 .collect()
@@ -262,9 +265,15 @@ impl<'a> Versus<'a> {
         let mut notes = Vec::new();
         let figures = || self.pairs.iter().flat_map(|pair| &pair.figures);
         if figures().next().is_some() {
-            let test = match figures().any(|it| it.paired) {
-                true => "exact signed-rank intervals over the blocks of the run",
-                false => "exact Mann–Whitney intervals",
+            const BLOCKS: &str = "exact signed-rank intervals over the blocks of the run";
+            const ALONE: &str = "exact Mann–Whitney intervals";
+            let test = match (figures().any(|it| it.paired), figures().all(|it| it.paired)) {
+                (true, false) if self.kind == Kind::Runs => {
+                    "exact intervals, of signed ranks over the blocks where there are enough of them, else of \
+                     Mann and Whitney"
+                }
+                (true, _) => BLOCKS,
+                _ => ALONE,
             };
             notes.push(format!(
                 "medians of the valid trials; ratios by Hodges and Lehmann, {test}, each for itself; verdicts \
@@ -283,6 +292,7 @@ impl<'a> Versus<'a> {
                     .to_owned(),
             );
         }
+        notes.extend(interleaved(&self.pairs));
         notes.extend(self.alone.iter().cloned());
         notes
     }

@@ -132,3 +132,74 @@ fn a_report_for_test_runners_has_a_case_for_each_figure() {
     let versus = Versus::runs(&baseline, &candidate, pairs);
     insta::assert_snapshot!("versus_junit", junit::render(&versus, "latency", false));
 }
+
+/// A baseline of 2.10, and a run of nats and, in the same blocks, of that program again, which takes as long as is said.
+fn interleaved(again: f64) -> (Stored, Stored) {
+    let plan = sample::plan(&["nats", "kafka"], 8);
+    let mut baseline = stored("before", sample::run(plan, &[100e3, 1e6], |_, _, _| {}));
+    let mut plan = sample::plan(&["nats", "kafka", "nats@2.10"], 8);
+    plan.brokers[2].baseline_of = Some("nats".to_owned());
+    plan.brokers[2].ranked = false;
+    let medians = [200e3, 1e6, again];
+    let mut candidate = stored("after", sample::run(plan, &medians, |_, _, _| {}));
+    baseline.results.provenance.brokers[0].server_program = Some("/old".to_owned());
+    let brokers = &mut candidate.results.provenance.brokers;
+    brokers[0].server_version = Some("2.15".to_owned());
+    brokers[2].server_program = Some("/old".to_owned());
+    (baseline, candidate)
+}
+
+/// What nats is compared with, and whether that is by blocks.
+fn before(baseline: &Stored, candidate: &Stored) -> (Option<f64>, bool, bool) {
+    let pairs = runs(&baseline.results, &candidate.results, &Options::default());
+    let labels: Vec<&str> = pairs.iter().map(|it| &*it.label).collect();
+    assert_eq!(labels, ["nats", "kafka"]);
+    assert!(!pairs[1].interleaved);
+    let p50 = pairs[0]
+        .figures
+        .iter()
+        .find(|it| it.figure.short() == "p50");
+    let p50 = p50.expect("a median");
+    (p50.medians.0, p50.paired, pairs[0].interleaved)
+}
+
+#[test]
+fn a_program_that_was_measured_again_stands_for_the_figures_of_its_baseline() {
+    let near = |found: Option<f64>, wanted: f64| {
+        let found = found.expect("a figure");
+        assert!((found / wanted - 1.0).abs() < 0.1, "{found} for {wanted}");
+    };
+    let (baseline, candidate) = interleaved(200e3);
+    let (p50, paired, again) = before(&baseline, &candidate);
+    near(p50, 200e3);
+    assert!(paired && again);
+    let text = versus(&baseline, &candidate, Format::Text);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let words = words.join(" ");
+    let said = "nats compared with the baseline's program, measured again beside the candidate in the same blocks; \
+                kafka with the figures of the baseline";
+    assert!(words.contains(said), "{text}");
+    assert!(words.contains("nats: unchanged"), "{text}");
+    assert!(!words.contains("only in the candidate"), "{text}");
+    assert!(words.contains("server 2.10 → 2.15"), "{text}");
+}
+
+#[test]
+fn what_is_not_the_baselines_program_or_failed_does_not_stand_for_it() {
+    let old = |change: &dyn Fn(&mut Results)| {
+        let (baseline, mut candidate) = interleaved(200e3);
+        change(&mut candidate.results);
+        let (p50, paired, again) = before(&baseline, &candidate);
+        assert!(!paired && !again);
+        let found = p50.expect("a figure");
+        assert!((found / 100e3 - 1.0).abs() < 0.1, "{found}");
+    };
+    old(&|run| run.provenance.brokers[2].server_version = Some("2.11".to_owned()));
+    old(&|run| run.provenance.brokers[2].server_program = Some("/other".to_owned()));
+    old(&|run| run.attempts.retain(|it| it.broker != 2));
+    old(&|run| {
+        for attempt in run.attempts.iter_mut().filter(|it| it.broker == 2) {
+            attempt.verdict.outcome = crate::measure::verdict::Outcome::Failed;
+        }
+    });
+}

@@ -23,6 +23,8 @@ pub struct BrokerProvenance {
     pub client: String,
     /// The server's version as it says itself; `None` while it was not asked, and where there is none.
     pub server_version: Option<String>,
+    /// Its program, as `binary` takes it, where that is a file of this machine.
+    pub server_program: Option<String>,
     /// What was used: the path of a binary, an image, *embedded*, or where an external one answers.
     pub server_source: Option<String>,
     /// The container in which it ran, if mqbench had it run in one.

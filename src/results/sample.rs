@@ -80,6 +80,7 @@ fn broker(label: &str) -> PlannedBroker {
         window: WindowBy::Acks,
         how: String::new(),
         ranked: true,
+        baseline_of: None,
         max_rate: None,
         transaction: None,
         asked: Asked {

@@ -85,6 +85,8 @@ pub struct Pair<'a> {
     pub other: Group<'a>,
     /// One for each figure.
     pub figures: Vec<Compared>,
+    /// Whether the first side is the baseline's program, measured again in the blocks of the second.
+    pub interleaved: bool,
 }
 
 /// What a figure of a pair is worth.
@@ -172,32 +174,73 @@ impl Pair<'_> {
 }
 
 /// Each broker that both runs have, in the order of the candidate; of two sweeps, at each rate that both have and that
-/// was not too much for it in both.
+/// was not too much for it in both. Where the candidate was measured beside the program of this very baseline, with that
+/// instead of the old figures.
 pub fn runs<'a>(baseline: &'a Results, candidate: &'a Results, options: &Options) -> Vec<Pair<'a>> {
     let figures = options.figures(Shape::of(&candidate.plan.workload));
-    let labels = candidate.plan.brokers.iter().enumerate();
+    let judged =
+        |label: Cow<'a, str>, one: Group<'a>, again: Option<Group<'a>>, other: Group<'a>| {
+            let interleaved = again.is_some();
+            let (one, other) = ((label.clone(), again.unwrap_or(one)), (label, other));
+            let pair = pair(one, other, &figures, options.margin, interleaved);
+            Pair {
+                interleaved,
+                ..pair
+            }
+        };
     let of_broker = |(place, broker): (usize, &'a PlannedBroker)| {
         let mut others = baseline.plan.brokers.iter();
         let before = others.position(|it| it.label == broker.label)?;
         if baseline.plan.sweep.is_empty() && candidate.plan.sweep.is_empty() {
-            let one = (broker.label.as_str(), Group::of(baseline, before));
-            let other = (broker.label.as_str(), Group::of(candidate, place));
-            return Some(vec![pair(one, other, &figures, options.margin, false)]);
+            let one = Group::of(baseline, before);
+            let other = Group::of(candidate, place);
+            let again = measured_again(baseline, before, candidate, None);
+            return Some(vec![judged(
+                broker.label.as_str().into(),
+                one,
+                again,
+                other,
+            )]);
         }
         let at_rate = |(now, rate): (usize, &Rate)| {
             let then = baseline.plan.sweep.iter().position(|it| it == rate)?;
             let one = Group::at(baseline, before, then);
             let other = Group::at(candidate, place, now);
+            let again = measured_again(baseline, before, candidate, Some(now));
             let label = format!("{} at {rate}", broker.label);
-            (one.is_valid() || other.is_valid()).then(|| {
-                let (one, other) = ((label.clone(), one), (label, other));
-                pair(one, other, &figures, options.margin, false)
-            })
+            let is_held = one.is_valid() || other.is_valid();
+            is_held.then(|| judged(label.into(), one, again, other))
         };
         let rates = candidate.plan.sweep.iter().enumerate();
         Some(rates.filter_map(at_rate).collect())
     };
-    labels.filter_map(of_broker).flatten().collect()
+    let brokers = candidate.plan.brokers.iter().enumerate();
+    let own = brokers.filter(|(_, broker)| broker.baseline_of.is_none());
+    own.filter_map(of_broker).flatten().collect()
+}
+
+/// The trials that the candidate has of the program that the baseline's broker was measured with; `None` where it has
+/// none, or only such as failed. Of a sweep those at one of the candidate's load points.
+fn measured_again<'a>(
+    baseline: &Results,
+    before: usize,
+    candidate: &'a Results,
+    point: Option<usize>,
+) -> Option<Group<'a>> {
+    let label = &baseline.plan.brokers.get(before)?.label;
+    let mut brokers = candidate.plan.brokers.iter();
+    let place = brokers.position(|it| it.baseline_of.as_ref() == Some(label))?;
+    let then = baseline.provenance.broker(before)?;
+    let now = candidate.provenance.broker(place)?;
+    let is_same = then.server_version.is_some()
+        && (&then.server_version, &then.server_program)
+            == (&now.server_version, &now.server_program);
+    let group = match point {
+        Some(point) => Group::at(candidate, place, point),
+        None => Group::of(candidate, place),
+    };
+    let is_measured = group.outcome.is_some_and(|it| it != Outcome::Failed);
+    (is_same && is_measured).then_some(group)
 }
 
 /// The broker that is best in the figure by which they are listed, of those whose figures are valid and
@@ -361,6 +404,7 @@ pub fn pair<'a>(
     });
     Pair {
         figures: figures.collect(),
+        interleaved: false,
         one_label: one_label.into(),
         label: label.into(),
         one,

@@ -40,19 +40,22 @@ impl Exit {
     /// - *Invalid*: a promise was broken in any trial; or a threshold is about a broker whose trials
     ///   together are not *ok* ([`Group::outcome`]). Without thresholds a saturated broker is a finding
     ///   and no fault: whoever draws latency against load wants to see it.
+    ///   How the program of a baseline fared, measured beside it for the gate, is the gate's to say.
     /// - *Missed*: a threshold is not met. It is never reached over invalid figures: those neither pass
     ///   nor fail.
     pub fn of_run(results: &Results) -> Exit {
         if results.manifest.interrupted {
             return Exit::Interrupted;
         }
+        let is_own = |group: &Group| results.plan.brokers[group.broker].baseline_of.is_none();
         // Not every broker is tried at every load point of a sweep, but all are at the lowest.
         let points = results.points();
         let is_missing = points.first().is_some_and(|lowest| {
             let groups = Group::all(lowest);
-            groups.iter().any(|group| group.trials.is_empty())
+            let mut own = groups.iter().filter(|it| is_own(it));
+            own.any(|group| group.trials.is_empty())
         });
-        let groups = Group::all(results);
+        let groups: Vec<Group> = Group::all(results).into_iter().filter(is_own).collect();
         let any = |outcome| {
             let mut trials = groups.iter().flat_map(|group| &group.trials);
             trials.any(|attempt| attempt.verdict.outcome == outcome)

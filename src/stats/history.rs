@@ -230,10 +230,16 @@ impl<'a> History<'a> {
         let figures = shape.map_or(Vec::new(), |shape| options.figures(shape));
         let mut brokers: Vec<Own> = Vec::new();
         for run in runs.iter().rev() {
+            // A program of its baseline is measured for its gate alone.
+            let labels = run.results.plan.brokers.iter();
+            let beside: Vec<&str> = labels
+                .filter(|it| it.baseline_of.is_some())
+                .map(|it| it.label.as_str())
+                .collect();
             for broker in own(&run.results.plan) {
                 let wanted =
                     options.brokers.is_empty() || options.brokers.iter().any(|it| it == broker.0);
-                if wanted && !brokers.contains(&broker) {
+                if wanted && !beside.contains(&broker.0) && !brokers.contains(&broker) {
                     brokers.push(broker);
                 }
             }

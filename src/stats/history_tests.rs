@@ -145,3 +145,13 @@ fn other_questions_are_other_histories() {
             .all(|it| it.series.iter().all(|s| s.label == "kafka"))
     );
 }
+
+#[test]
+fn a_program_of_a_baseline_has_no_history() {
+    let runs = runs(|_, results| {
+        results.plan.brokers[1].baseline_of = Some("nats".to_owned());
+    });
+    let histories = histories(&runs, &Options::default());
+    let labels: Vec<&str> = histories[0].series.iter().map(|it| &*it.label).collect();
+    assert_eq!(labels, ["nats"]);
+}

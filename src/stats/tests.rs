@@ -201,3 +201,29 @@ fn mean_and_maximum_are_of_what_arrived() {
     );
     assert!(results.thresholds.iter().all(|judged| judged.met));
 }
+
+#[test]
+fn the_program_of_a_baseline_is_judged_by_no_threshold() {
+    let mut plan = sample::plan(&["nats", "nats@2.10"], 3);
+    plan.brokers[1].baseline_of = Some("nats".to_owned());
+    plan.thresholds = vec!["lost == 0".parse().unwrap()];
+    let mut results = sample::run(plan, &[1e5, 1e5], |record, broker, _| {
+        if broker == 1 {
+            sample::lose(record, 12);
+            record.audit.out_of_order = 1;
+        }
+    });
+    results.thresholds = judge(&results);
+    let about: Vec<usize> = results.thresholds[0]
+        .brokers
+        .iter()
+        .map(|it| it.broker)
+        .collect();
+    assert_eq!(about, [0]);
+    assert!(results.thresholds[0].met);
+    let group = Group::of(&results, 1);
+    assert_eq!(group.outcome, Some(Outcome::BrokenPromise));
+    assert_eq!(Exit::of_run(&results), Exit::Done);
+    results.plan.brokers[1].baseline_of = None;
+    assert_eq!(Exit::of_run(&results), Exit::Invalid);
+}

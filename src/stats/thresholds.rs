@@ -12,7 +12,8 @@ use crate::scenario::threshold::{Comparison, Count, Metric, Statistic, Throughpu
 use super::group::Group;
 use super::median::{median, median_percentile};
 
-/// Judges every threshold of the plan for every broker that it is about, at every load point that was tried.
+/// Judges every threshold of the plan for every broker that it is about, at every load point that was tried. The
+/// program of a baseline is none of them.
 pub fn judge(results: &Results) -> Vec<Judged> {
     let points = results.points();
     let groups: Vec<(usize, Group)> = points
@@ -23,8 +24,10 @@ pub fn judge(results: &Results) -> Vec<Judged> {
         .collect();
     let one = |threshold: &Threshold| {
         let about = groups.iter().filter(|(_, group)| {
-            let label = results.plan.brokers.get(group.broker).map(|b| &b.label);
-            threshold.broker.is_none() || threshold.broker.as_ref() == label
+            let broker = results.plan.brokers.get(group.broker);
+            let is_own = broker.is_none_or(|it| it.baseline_of.is_none());
+            let label = broker.map(|it| &it.label);
+            is_own && (threshold.broker.is_none() || threshold.broker.as_ref() == label)
         });
         let mut brokers: Vec<Judgement> = about
             .map(|(point, group)| {

@@ -3,6 +3,7 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+mod baseline;
 mod brokers;
 mod ends;
 mod keeping;

@@ -59,12 +59,17 @@ fn a_run_is_drawn_as_it_was_measured() {
     let drawn = dom.matches("<svg viewBox").count();
     let frames = elements(&dom, "<div class=\"panel\"").len();
     assert_eq!(
-        frames, 7,
-        "percentiles, distribution, throughput, cost, and three over time"
+        frames, 10,
+        "percentiles, distribution, throughput, cost, three over time and three of cells"
     );
     assert!(drawn >= frames, "{drawn} of {frames}");
     for panel in dom.split("<div class=\"panel\"").skip(1) {
-        let marks = ["class=\"bar", "class=\"dot", "class=\"line b"];
+        let marks = [
+            "class=\"bar",
+            "class=\"dot",
+            "class=\"line b",
+            "class=\"cell h",
+        ];
         let has = |mark: &&str| {
             panel
                 .split("</svg>")
@@ -73,7 +78,7 @@ fn a_run_is_drawn_as_it_was_measured() {
         };
         assert!(marks.iter().any(has), "empty: {}", &panel[..100]);
     }
-    assert!(dom.contains("data-ready=\"7\""), "all are drawn");
+    assert!(dom.contains("data-ready=\"10\""), "all are drawn");
 
     let results = place.results();
     let bars = bars(&dom, "throughput");
@@ -117,6 +122,43 @@ fn a_run_is_drawn_as_it_was_measured() {
         let off = (drawn / second[0] as f64 - 1.0).abs();
         assert!(off < 0.02, "drawn as {drawn}, measured as {second:?}");
     }
+    for broker in 0..3 {
+        let chart = picture(&dom, &format!("heat-{broker}"));
+        let mut drawn = cells(chart);
+        let mut measured = Vec::new();
+        for attempt in results.standing_of(broker) {
+            let record = place.stored().record(attempt.trial, attempt.attempt);
+            let record = record.expect("kept");
+            let end = attempt.seconds + 0.1;
+            let seconds = record
+                .series
+                .iter()
+                .filter(|it| it.at > 0.1 && it.at <= end);
+            measured.extend(seconds.flat_map(|it| it.cells.iter().map(|it| it.0)));
+        }
+        drawn.sort_unstable();
+        measured.sort_unstable();
+        assert_eq!(drawn, measured, "broker {broker}");
+    }
+}
+
+/// The cells of latency that are drawn, one for each second in which there are messages in it.
+fn cells(picture: &str) -> Vec<u8> {
+    let paths = elements(picture, "<path class=\"cell").into_iter();
+    let shapes = paths.flat_map(|path| attribute(path, "d").expect("a path").split('M').skip(1));
+    let cell = |shape: &str| {
+        let (from, height) = (between(shape, ",", "h"), between(shape, "v", "h"));
+        let middle = from + height / 2.0;
+        (value_at(picture, middle).log10() * 10.0).floor() as u8
+    };
+    shapes.map(cell).collect()
+}
+
+/// The number between two letters.
+fn between(text: &str, from: &str, to: &str) -> f64 {
+    let (_, rest) = text.split_once(from).expect("its beginning");
+    let (number, _) = rest.split_once(to).expect("its end");
+    number.parse().expect("a number")
 }
 
 #[test]
@@ -253,6 +295,7 @@ fn a_reader_sorts_hides_and_asks() {
         chip.click();
         said.pressed = chip.getAttribute("aria-pressed");
         said.after = [shown("throughput"), shown("cost"), document.querySelectorAll('[data-chart="curve"] .line').length];
+        said.heat = document.querySelector('[data-chart="heat-1"]').hidden;
         said.panel = document.querySelector('[data-chart="over-time-1"]').hidden;
         document.querySelector("#chips .all").click();
         said.again = shown("throughput");
@@ -261,6 +304,12 @@ fn a_reader_sorts_hides_and_asks() {
           .dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
         press("throughput", "ArrowDown");
         said.told = document.querySelector('[data-chart="throughput"] [aria-live]').textContent;
+        press("heat-0", "ArrowRight");
+        said.column = document.querySelector('[data-chart="heat-0"] [aria-live]').textContent;
+        const hit = document.querySelector('[data-chart="heat-0"] .hit');
+        const box = hit.getBoundingClientRect();
+        hit.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + 2, clientY: box.bottom - 2 }));
+        said.cell = [...document.querySelectorAll('[data-chart="heat-0"] .tip > *')].map((it) => it.textContent);
         press("curve", "End");
         said.crossed = !document.querySelector('[data-chart="curve"] .tip').hidden;
         press("curve", "+");
@@ -293,13 +342,42 @@ fn a_reader_sorts_hides_and_asks() {
     assert_eq!((&said["before"], &said["again"]), (&3.into(), &3.into()));
     assert_eq!(said["pressed"], "false");
     assert_eq!(said["after"], serde_json::json!([2, 2, 2]));
-    assert_eq!(said["panel"], true);
+    assert_eq!(
+        (&said["panel"], &said["heat"]),
+        (&true.into(), &true.into())
+    );
+    let first = results.standing_of(0).next().expect("a trial");
+    let record = place
+        .stored()
+        .record(first.trial, first.attempt)
+        .expect("kept");
+    let mut seconds = record.series.iter().filter(|it| it.at > 0.1);
+    let second = seconds.next().expect("a second");
+    let messages = format!(
+        "in this second {} messages",
+        thousands(second.cells.count())
+    );
+    let column = said["column"].as_str().expect("words");
+    assert!(
+        column.starts_with("trial 1, second 1:") && column.contains(&messages),
+        "{column}"
+    );
+    let cell = said["cell"].to_string();
+    assert!(
+        cell.contains("trial 1, second 1") && cell.contains(" to "),
+        "{cell}"
+    );
     let told = said["told"].as_str().expect("words");
     assert!(told.contains("median ") && told.contains("n = 2"), "{told}");
     assert_eq!(said["crossed"], true);
     assert_eq!(said["zoomed"], 4, "scale, closer, farther, and back");
     assert_eq!(said["scale"], true);
     assert_eq!(said["theme"], "dark");
+}
+
+/// With its thousands set apart.
+fn thousands(count: u64) -> String {
+    mqbench::terminal::numbers::count(count)
 }
 
 /// The labels in the order of what the table prints as p50.

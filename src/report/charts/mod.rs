@@ -12,10 +12,14 @@ pub mod curve;
 pub mod draw;
 pub mod durability;
 pub mod estimate;
+pub mod heat;
 pub mod load;
 pub mod over_time;
 pub mod palette;
 pub mod percentiles;
+pub mod ramp;
+#[cfg(test)]
+mod sight;
 pub mod throughput;
 
 use serde::Serialize;
@@ -61,6 +65,8 @@ pub struct Charts {
     pub percentiles: Option<percentiles::Percentiles>,
     /// It second by second.
     pub over_time: Option<over_time::OverTime>,
+    /// How it is spread, second by second.
+    pub heat: Option<heat::Heat>,
     /// CPU time for a message.
     pub cost: Option<cost::Cost>,
     /// What more durability costs the same system.
@@ -94,6 +100,7 @@ impl Charts {
             curve: curve::chart(&run, &details.histograms),
             percentiles: percentiles::chart(&run),
             over_time: over_time::chart(&run, &details.measured),
+            heat: heat::chart(&run, &details.measured),
             cost: cost::chart(&run),
             durability: durability::chart(&run),
             brokers: run.brokers,

@@ -138,7 +138,7 @@ pub(super) fn chart(run: &Run, measured: &[Measured]) -> Option<OverTime> {
 }
 
 /// The latency that seconds have: that of receipt, or of publishing where nothing is received.
-fn seen(run: &Run) -> Kind {
+pub(super) fn seen(run: &Run) -> Kind {
     let workload = &run.results.plan.workload;
     let closed = matches!(workload.load, Load::Max) || workload.publishers == 0;
     match (closed, workload.consumers) {

@@ -137,67 +137,9 @@ pub fn assign(plan: &Plan) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sight::{SIGHTS, apart, contrast, light_of, seen, through};
     use super::*;
     use crate::results::sample;
-
-    /// Red, green and blue as light, from 0 to 1.
-    fn light_of(hex: &str) -> [f64; 3] {
-        [1, 3, 5].map(|i| {
-            let part = f64::from(u8::from_str_radix(&hex[i..i + 2], 16).unwrap()) / 255.0;
-            match part <= 0.04045 {
-                true => part / 12.92,
-                false => ((part + 0.055) / 1.055).powf(2.4),
-            }
-        })
-    }
-
-    fn through(matrix: [[f64; 3]; 3], light: [f64; 3]) -> [f64; 3] {
-        matrix.map(|row| {
-            row.iter()
-                .zip(light)
-                .map(|(a, b)| a * b)
-                .sum::<f64>()
-                .clamp(0.0, 1.0)
-        })
-    }
-
-    /// Coordinates in which equal distances look equally different (Oklab, Ottosson 2020).
-    fn seen(light: [f64; 3]) -> [f64; 3] {
-        let cones = through(
-            [
-                [0.4122214708, 0.5363325363, 0.0514459929],
-                [0.2119034982, 0.6806995451, 0.1073969566],
-                [0.0883024619, 0.2817188376, 0.6299787005],
-            ],
-            light,
-        );
-        let [l, m, s] = cones.map(f64::cbrt);
-        [
-            0.2104542553 * l + 0.7936177850 * m - 0.0040720468 * s,
-            1.9779984951 * l - 2.4285922050 * m + 0.4505937099 * s,
-            0.0259040371 * l + 0.7827717662 * m - 0.8086757660 * s,
-        ]
-    }
-
-    /// What whole blindness to red, green and blue leaves of light (Machado and others, 2009), and normal sight.
-    const SIGHTS: [[[f64; 3]; 3]; 4] = [
-        [
-            [0.152286, 1.052583, -0.204868],
-            [0.114503, 0.786281, 0.099216],
-            [-0.003882, -0.048116, 1.051998],
-        ],
-        [
-            [0.367322, 0.860646, -0.227968],
-            [0.280085, 0.672501, 0.047413],
-            [-0.011820, 0.042940, 0.968881],
-        ],
-        [
-            [1.255528, -0.076749, -0.178779],
-            [-0.078411, 0.930809, 0.147602],
-            [0.004733, 0.691367, 0.303900],
-        ],
-        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-    ];
 
     #[test]
     fn any_two_colours_stay_apart_for_every_sight() {
@@ -209,8 +151,7 @@ mod tests {
                 let all = LOOKS.map(|look| seen(through(sight, light_of(ground(&look)))));
                 for (i, a) in all.iter().enumerate() {
                     for (j, b) in all.iter().enumerate().skip(i + 1) {
-                        let squares = a.iter().zip(b).map(|(a, b)| (a - b).powi(2));
-                        let distance = squares.sum::<f64>().sqrt();
+                        let distance = apart(*a, *b);
                         assert!(distance > APART, "{i} and {j}: {distance}");
                     }
                 }
@@ -220,13 +161,6 @@ mod tests {
 
     #[test]
     fn every_colour_stands_out_from_its_ground() {
-        let contrast = |a: &str, b: &str| {
-            let [a, b] = [a, b].map(|hex| {
-                let [red, green, blue] = light_of(hex);
-                0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
-            });
-            (a / b).max(b / a)
-        };
         for look in LOOKS {
             assert!(contrast(look.light, "#ffffff") >= 3.0, "{}", look.light);
             assert!(contrast(look.dark, "#15171c") >= 3.0, "{}", look.dark);

@@ -234,6 +234,7 @@ fn what_was_not_measured_has_no_chart() {
     assert_eq!(nothing.curve, None);
     assert_eq!(nothing.percentiles, None);
     assert_eq!(nothing.over_time, None);
+    assert_eq!(nothing.heat, None);
     assert_eq!(nothing.cost, None);
     assert_eq!(nothing.durability, None);
 

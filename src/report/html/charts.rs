@@ -6,13 +6,14 @@ use serde::Serialize;
 use crate::report::charts::cost::Cost;
 use crate::report::charts::curve::Curve;
 use crate::report::charts::durability::Durability;
+use crate::report::charts::heat::Heat;
 use crate::report::charts::load::Load;
 use crate::report::charts::over_time::OverTime;
 use crate::report::charts::percentiles::Percentiles;
 use crate::report::charts::throughput::Throughput;
 use crate::report::charts::{Broker, Charts, Head};
 
-use super::thin;
+use super::{heat, thin};
 
 /// All charts that there is data for; nothing where there is none.
 pub(super) fn section(charts: &Charts) -> Markup {
@@ -27,9 +28,11 @@ pub(super) fn section(charts: &Charts) -> Markup {
     };
     let over_time = thinned.as_ref().or(charts.over_time.as_ref());
     let cost = charts.cost.as_ref().map(|it| &it.head);
+    let heat = charts.heat.as_ref();
     let durability = charts.durability.as_ref();
     let heads = [load, throughput, percentiles, curve, cost];
-    if heads.iter().all(Option::is_none) && over_time.is_none() && durability.is_none() {
+    let none = heads.iter().all(Option::is_none);
+    if none && over_time.is_none() && heat.is_none() && durability.is_none() {
         return html! {};
     }
     html! {
@@ -42,11 +45,12 @@ pub(super) fn section(charts: &Charts) -> Markup {
             @if let Some(head) = curve { (figure(head, &[("curve", "")], true, DRAG)) }
             @if let Some(head) = throughput { (figure(head, &[("throughput", "")], true, "")) }
             @if let Some(over_time) = over_time {
-                @let panels: Vec<(String, &str)> = over_time.panels.iter()
-                    .map(|panel| (format!("over-time-{}", panel.broker), name(charts, panel.broker)))
-                    .collect();
-                @let panels: Vec<(&str, &str)> = panels.iter().map(|(id, name)| (id.as_str(), *name)).collect();
-                (figure(&over_time.head, &panels, true, LINES))
+                @let brokers = over_time.panels.iter().map(|panel| panel.broker);
+                (of_each(charts, &over_time.head, "over-time", brokers, LINES, &html! {}))
+            }
+            @if let Some(heat) = heat {
+                @let brokers = heat.panels.iter().map(|panel| panel.broker);
+                (of_each(charts, &heat.head, "heat", brokers, "", &heat::key(heat)))
             }
             @if let Some(head) = cost { (figure(head, &[("cost", "")], true, COST)) }
             @if let Some(durability) = durability {
@@ -70,15 +74,42 @@ fn name(charts: &Charts, broker: usize) -> &str {
     charts.brokers.get(broker).map_or("?", |it| &it.label)
 }
 
+/// A chart with a panel for each of these brokers; their ids begin with `group`.
+fn of_each(
+    charts: &Charts,
+    head: &Head,
+    group: &str,
+    brokers: impl Iterator<Item = usize>,
+    hint: &str,
+    key: &Markup,
+) -> Markup {
+    let panels: Vec<(String, &str)> = brokers
+        .map(|broker| (format!("{group}-{broker}"), name(charts, broker)))
+        .collect();
+    let panels: Vec<(&str, &str)> = panels
+        .iter()
+        .map(|(id, name)| (id.as_str(), *name))
+        .collect();
+    // The scale of all panels of a chart is changed at once; one with a key of colours has one scale only.
+    let scale = key.0.is_empty().then_some(group);
+    framed(head, &panels, scale, hint, key)
+}
+
 /// One chart, of one or several panels.
 fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Markup {
+    let scale = panels.first().filter(|_| scales).map(|(id, _)| *id);
+    framed(head, panels, scale, hint, &html! {})
+}
+
+/// What is around a chart: `scale` is the group of panels whose scale a button changes, `key` says what colours mean.
+fn framed(
+    head: &Head,
+    panels: &[(&str, &str)],
+    scale: Option<&str>,
+    hint: &str,
+    key: &Markup,
+) -> Markup {
     let several = panels.len() > 1;
-    // The scale of all panels of a chart is changed at once.
-    let group = match panels.first() {
-        Some((id, _)) if id.starts_with("over-time-") => "over-time",
-        Some((id, _)) => id,
-        None => "",
-    };
     // Which brokers are not valid, and why, is in the summary, too: here it is folded.
     let (marked, notes): (Vec<&String>, Vec<&String>) =
         head.notes.iter().partition(|note| note.starts_with('⚠'));
@@ -92,9 +123,10 @@ fn figure(head: &Head, panels: &[(&str, &str)], scales: bool, hint: &str) -> Mar
             figcaption {
                 h3 { (head.title) }
                 div.tools {
-                    @if scales { button type="button" hidden data-log=(group) { "Scale" } }
+                    @if let Some(group) = scale { button type="button" hidden data-log=(group) { "Scale" } }
                 }
             }
+            (key)
             div.panels.several[several] {
                 @for (i, (id, name)) in panels.iter().enumerate() {
                     div.panel data-chart=(id) {
@@ -128,6 +160,7 @@ struct Values<'a> {
     over_time: Option<&'a OverTime>,
     /// Seconds that a point of it stands for.
     together: usize,
+    heat: &'a Option<Heat>,
     cost: &'a Option<Cost>,
     durability: &'a Option<Durability>,
 }
@@ -142,6 +175,7 @@ fn data(charts: &Charts, over_time: Option<&OverTime>, together: usize) -> Marku
         percentiles: &charts.percentiles,
         over_time,
         together,
+        heat: &charts.heat,
         cost: &charts.cost,
         durability: &charts.durability,
     };

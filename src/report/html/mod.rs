@@ -5,6 +5,7 @@ mod beside;
 mod charts;
 mod comparison;
 mod conditions;
+mod heat;
 mod names;
 mod policy;
 mod sheet;
@@ -35,6 +36,7 @@ const SCRIPT: &str = concat!(
     include_str!("script/tip.js"),
     include_str!("script/rows.js"),
     include_str!("script/lines.js"),
+    include_str!("script/heat.js"),
     include_str!("script/charts.js"),
     include_str!("script/page.js"),
 );
@@ -83,7 +85,10 @@ pub fn run(results: &Results, charts: &Charts) -> String {
             p.warn { "⚠ The run was interrupted: this is what was measured until then." }
         }
     };
-    let colors = charts::colors(&charts.brokers);
+    let mut colors = charts::colors(&charts.brokers);
+    if charts.heat.is_some() {
+        colors += &heat::colors();
+    }
     document(&title, &colors, &header, &sections)
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::measure::cells::Cells;
 use crate::measure::latency::Kind;
 use crate::measure::record::{Record, Second};
 use crate::report::details::Details;
@@ -282,7 +283,8 @@ fn a_large_run_stays_a_small_file() {
         .collect();
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let mut record = sample::record(1e5);
-    let second = record.series[1].clone();
+    let mut second = record.series[1].clone();
+    second.cells = Cells::of(&sample::latency(1e5, 5_000));
     record.series.extend((2..=900u32).map(|i| Second {
         at: f64::from(i),
         ..second.clone()
@@ -298,6 +300,7 @@ fn a_large_run_stays_a_small_file() {
     let page = run(&results, &Charts::of(&results, &details));
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     assert_eq!(page.matches("data-chart=\"over-time-").count(), 12);
+    assert_eq!(page.matches("data-chart=\"heat-").count(), 12);
 }
 
 #[test]

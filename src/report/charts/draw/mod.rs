@@ -1,11 +1,13 @@
 //! Charts as pictures: each is laid out once as a list of shapes ([`scene`]) and painted in both formats.
 
 mod bars;
+mod course;
 mod curve;
 mod durability;
 mod ends;
 mod font;
 mod frame;
+mod heat;
 mod load;
 mod over_time;
 mod paint;
@@ -71,6 +73,10 @@ pub fn pictures(charts: &Charts) -> Vec<Picture> {
             .over_time
             .as_ref()
             .map(|it| Picture::of(&it.head, over_time::draw(it, brokers))),
+        charts
+            .heat
+            .as_ref()
+            .map(|it| Picture::of(&it.head, heat::draw(it, brokers))),
         charts
             .cost
             .as_ref()

@@ -2,127 +2,68 @@
 
 use super::super::Broker;
 use super::super::over_time::{OverTime, Panel, Point, Trial};
-use super::font::Weight;
-use super::frame::{self, MARGIN, SIZE};
+use super::course::{self, Course, Grid};
+use super::frame::{self, MARGIN};
 use super::scale::{Scale, TICK_SIZE};
-use super::scene::{Anchor, FRAME, GRID, Ink, MUTED, Scene, Shape, TEXT, WIDTH};
+use super::scene::{Anchor, Ink, MUTED, Scene, Shape, TEXT, WIDTH};
 use crate::stats::median::median;
 
-/// Room for the numbers at the left.
-const NUMBERS: f64 = 52.0;
-/// Between panels.
-const GAP: f64 = 22.0;
 /// How much of its colour the line of p99 has.
 const FAINT: f64 = 0.55;
-/// Between trials, where there is room.
-const BETWEEN: f64 = 3.0;
 
 /// Draws it.
 pub fn draw(chart: &OverTime, brokers: &[Broker]) -> Scene {
     let (mut scene, y) = frame::begin(&chart.head);
     let names = frame::names(brokers);
-    let (columns, height) = match chart.panels.len() {
-        0..=1 => (1, 260.0),
-        2..=4 => (2, 170.0),
-        _ => (3, 120.0),
-    };
-    let left = MARGIN + NUMBERS;
-    let width = (WIDTH - MARGIN - left + GAP) / columns as f64 - GAP;
-    let y = legend(&mut scene, chart, width, y + 18.0);
-    let mut bottom = y;
-    for (row, panels) in chart.panels.chunks(columns).enumerate() {
-        let top = y + 42.0 + row as f64 * (height + 58.0);
-        bottom = top + height;
-        let values = chart
-            .panels
-            .iter()
-            .flat_map(|it| &it.trials)
-            .flat_map(|it| &it.points);
-        let values = values.flat_map(|it| [it.p50, it.p99]).flatten();
-        let scale = Scale::of(&chart.y, values.map(|it| it as f64), (bottom, top));
-        for (column, panel) in panels.iter().enumerate() {
-            let left = left + column as f64 * (width + GAP);
-            for (value, name) in &scale.ticks {
-                let y = scale.at(*value);
-                scene.line(vec![(left, y), (left + width, y)], GRID, 1.0);
-                if column == 0 {
-                    scene.write((left - 8.0, y + 4.0), name, TICK_SIZE, MUTED, Anchor::End);
-                }
-            }
-            let broker = &brokers[panel.broker];
-            let title = Weight::Regular.fit_name(&names[panel.broker], SIZE, width - 18.0);
-            let mark = (left + 5.0, top - 13.0);
-            let ink = frame::ink(&broker.look);
-            frame::mark(
-                &mut scene,
-                broker.look.marker,
-                mark,
-                4.6,
-                &ink,
-                !broker.is_ok(),
-            );
-            scene.write((left + 16.0, top - 9.0), &title, SIZE, TEXT, Anchor::Start);
-            trials(&mut scene, panel, &scale, ink, [left, top, width, height]);
-        }
+    let grid = Grid::of(chart.panels.len());
+    let first = legend(&mut scene, chart, grid, y + 18.0) + 42.0;
+    let mut end = first;
+    let points = chart.panels.iter().flat_map(|it| &it.trials);
+    let points: Vec<&Point> = points.flat_map(|it| &it.points).collect();
+    for (place, panel) in chart.panels.iter().enumerate() {
+        let [left, top, width, height] = grid.place(place, first);
+        end = top + height;
+        let values = points.iter().flat_map(|it| [it.p50, it.p99]).flatten();
+        let scale = Scale::of(&chart.y, values.map(|it| it as f64), (end, top));
+        grid.lines(&mut scene, place, &scale, left);
+        let broker = &brokers[panel.broker];
+        let area = [left, top, width, height];
+        course::title(&mut scene, &names[panel.broker], broker, area);
+        trials(&mut scene, panel, &scale, frame::ink(&broker.look), area);
     }
-    let middle = left + (WIDTH - MARGIN - left) / 2.0;
-    let below = "trials one after another, by their number; each is its measured part";
-    scene.write(
-        (middle, bottom + 34.0),
-        below,
-        TICK_SIZE,
-        MUTED,
-        Anchor::Middle,
-    );
-    frame::end(scene, &chart.head, bottom + 42.0)
+    let end = course::end(&mut scene, end);
+    frame::end(scene, &chart.head, end)
 }
 
 /// What lines and grounds mean; returns where it ends.
-fn legend(scene: &mut Scene, chart: &OverTime, width: f64, y: f64) -> f64 {
-    let mut x = MARGIN;
-    let middle = y - 4.0;
-    let sample = |scene: &mut Scene, x: f64, what: usize| match what {
-        0 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT, 2.0),
-        1 => scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT.tint(FAINT), 1.5),
-        2 => {
-            scene.rect([x, middle - 6.0, 22.0, 12.0], TEXT.tint(0.2));
-            scene.line(vec![(x, middle), (x + 22.0, middle)], TEXT, 2.0);
-        }
-        3 => scene.rect([x, middle - 6.0, 22.0, 12.0], DISTURBED),
-        _ => {
-            scene.hatch([x, middle - 6.0, 22.0, 12.0], FRAME);
-            scene.outline([x, middle - 6.0, 22.0, 12.0], FRAME, 1.0);
-        }
+fn legend(scene: &mut Scene, chart: &OverTime, grid: Grid, y: f64) -> f64 {
+    let line = |scene: &mut Scene, [left, top, width, height]: [f64; 4], ink: Ink, thick: f64| {
+        let middle = top + height / 2.0;
+        scene.line(vec![(left, middle), (left + width, middle)], ink, thick);
     };
+    let strong = |scene: &mut Scene, area| line(scene, area, TEXT, 2.0);
+    let light = |scene: &mut Scene, area| line(scene, area, TEXT.tint(FAINT), 1.5);
+    let mut x = course::meaning(scene, (MARGIN, y), "p50 of a second", strong);
+    x = course::meaning(scene, (x, y), "p99 of a second", light);
+    let mut panels = chart.panels.iter();
+    let area = grid.place(0, 0.0);
+    if panels.any(|it| together(course(it, area).pixels) > 1) {
+        let band = |scene: &mut Scene, area| {
+            scene.rect(area, TEXT.tint(0.2));
+            line(scene, area, TEXT, 2.0);
+        };
+        x = course::meaning(scene, (x, y), "median and range of neighbours", band);
+    }
     let trials = || chart.panels.iter().flat_map(|it| &it.trials);
     let disturbed = trials().flat_map(|it| &it.points).any(|it| it.disturbed);
     let invalid = trials().any(|it| it.verdict.is_some());
-    let mut panels = chart.panels.iter();
-    let dense = panels.any(|it| together(pixels(it, width)) > 1);
-    let meanings = [
-        ("p50 of a second", true),
-        ("p99 of a second", true),
-        ("median and range of neighbours", dense),
-        ("others took CPU time", disturbed),
-        ("trial not ok", invalid),
-    ];
-    for (what, (meaning, occurs)) in meanings.into_iter().enumerate() {
-        if !occurs {
-            continue;
-        }
-        sample(scene, x, what);
-        scene.write((x + 28.0, y), meaning, TICK_SIZE, MUTED, Anchor::Start);
-        x += 28.0 + Weight::Regular.width(meaning, TICK_SIZE) + 26.0;
-    }
+    course::grounds(scene, (x, y), disturbed, invalid);
     if chart.y.log {
         let at = (WIDTH - MARGIN, y);
         scene.write(at, "logarithmic axis", TICK_SIZE, MUTED, Anchor::End);
     }
     y
 }
-
-/// The ground of a second in which others took CPU time.
-const DISTURBED: Ink = Ink([232, 233, 236]);
 
 fn trials(
     scene: &mut Scene,
@@ -131,55 +72,26 @@ fn trials(
     ink: Ink,
     [left, top, width, height]: [f64; 4],
 ) {
-    let pixels = pixels(panel, width);
-    let mut from = left;
-    let mut free = f64::NEG_INFINITY;
-    for trial in &panel.trials {
-        let wide = length(trial) * pixels;
-        let ground = [from, top, wide, height];
-        for [begin, end] in disturbed(trial) {
-            let span = (end - begin) * pixels;
-            scene.rect([from + begin * pixels, top, span, height], DISTURBED);
-        }
-        if trial.verdict.is_some() {
-            scene.hatch(ground, FRAME.tint(0.6));
-        }
-        scene.outline(ground, GRID, 1.0);
-        lines(scene, trial, scale, (from, pixels), ink);
-        let number = trial.trial.to_string();
-        let half = Weight::Regular.width(&number, TICK_SIZE) / 2.0;
-        let middle = from + wide / 2.0;
-        if middle - half > free {
-            scene.write(
-                (middle, top + height + 15.0),
-                &number,
-                TICK_SIZE,
-                MUTED,
-                Anchor::Middle,
-            );
-            free = middle + half + 4.0;
-        }
-        from += wide + between(panel, width);
+    let course = course(panel, [left, top, width, height]);
+    for (trial, [from, wide]) in panel.trials.iter().zip(course.trials.iter().copied()) {
+        let disturbed = disturbed(trial).into_iter();
+        let is_ok = trial.verdict.is_none();
+        let area = [from, top, wide, height];
+        course::ground(scene, course.pixels, disturbed, is_ok, area);
+        lines(scene, trial, scale, (from, course.pixels), ink);
     }
+    let numbers = panel.trials.iter().map(|it| it.trial);
+    course.name(scene, numbers, top + height);
+}
+
+fn course(panel: &Panel, area: [f64; 4]) -> Course {
+    Course::of(panel.trials.iter().map(length), area)
 }
 
 /// The length of a trial in seconds: its measured part, or its last second where that ended a little later.
 fn length(trial: &Trial) -> f64 {
     let ends = trial.points.iter().map(|it| it.at);
     ends.fold(trial.seconds, f64::max)
-}
-
-/// How many pixels a second has in a panel of this width.
-fn pixels(panel: &Panel, width: f64) -> f64 {
-    let all: f64 = panel.trials.iter().map(length).sum();
-    let gaps = panel.trials.len() as f64 - 1.0;
-    (width - gaps * between(panel, width)) / all.max(1e-9)
-}
-
-/// Pixels between two trials: at most a fifth of the panel for all together.
-fn between(panel: &Panel, width: f64) -> f64 {
-    let gaps = panel.trials.len() as f64 - 1.0;
-    BETWEEN.min(0.2 * width / gaps.max(1.0))
 }
 
 /// How many seconds are drawn as one.

@@ -29,14 +29,23 @@ impl Scale {
             });
         let length = (to - from).abs();
         let is_across = from < to;
-        // Pixels that a decade takes with three names in it.
-        let least = if is_across { 150.0 } else { 60.0 };
         let mut scale = match axis.log && low.is_finite() {
-            true => log(low, high, length, least),
+            true => log(low, high, length, least(is_across)),
             false => linear(high, length),
         };
         (scale.from, scale.to) = (from, to);
         scale.name(axis.unit, is_across);
+        scale
+    }
+
+    /// A logarithmic axis that ends where it is said to.
+    pub fn between(unit: Unit, [low, high]: [f64; 2], (from, to): (f64, f64)) -> Scale {
+        let is_across = from < to;
+        let mut scale = log(low, high, (to - from).abs(), least(is_across));
+        let inside = |value: f64| value >= low * 0.9999 && value <= high * 1.0001;
+        scale.ticks.retain(|it| inside(it.0));
+        (scale.low, scale.high, scale.from, scale.to) = (low, high, from, to);
+        scale.name(unit, is_across);
         scale
     }
 
@@ -70,6 +79,11 @@ impl Scale {
             }
         }
     }
+}
+
+/// Pixels that a decade takes with three names in it.
+fn least(is_across: bool) -> f64 {
+    if is_across { 150.0 } else { 60.0 }
 }
 
 fn is_power(value: f64) -> bool {
@@ -182,6 +196,13 @@ mod tests {
             "{:?}",
             names(&wide)
         );
+    }
+
+    #[test]
+    fn an_axis_ends_where_it_is_said_to() {
+        let scale = Scale::between(Unit::Nanoseconds, [126e3, 1.26e6], (200.0, 0.0));
+        assert_eq!((scale.at(126e3), scale.at(1.26e6)), (200.0, 0.0));
+        assert_eq!(names(&scale), ["200 µs", "500 µs", "1 ms"]);
     }
 
     #[test]

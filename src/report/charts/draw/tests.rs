@@ -3,9 +3,11 @@ use std::sync::LazyLock;
 
 use super::scene::{Shape, WIDTH};
 use super::*;
+use crate::measure::cells::{Cells, bounds};
 use crate::measure::latency::Kind;
 use crate::measure::record::Record;
 use crate::plan::Plan;
+use crate::report::charts::ramp;
 use crate::report::charts::tests::{charts, charts_of};
 use crate::results::sample;
 use crate::scenario::workload;
@@ -66,7 +68,8 @@ fn seen(median: f64, broker: usize, trial: u32) -> Record {
     let samples = sample::latency(median, 6_000);
     record.latencies.insert(Kind::EndToEnd, samples);
     let median = median as u64;
-    let second = record.series[1].clone();
+    let mut second = record.series[1].clone();
+    second.cells = Cells::of(&sample::latency(median as f64, 2_000));
     for i in 2..=20u32 {
         let mut second = second.clone();
         second.at = f64::from(i);
@@ -124,7 +127,7 @@ fn assert_legible(picture: &Picture, what: &str) {
 fn texts_neither_overlap_nor_leave_the_picture() {
     for count in 1..=12 {
         let pictures = pictures(&run(&labels(count), if count == 12 { 7 } else { 2 }));
-        assert_eq!(pictures.len(), if count == 1 { 5 } else { 6 });
+        assert_eq!(pictures.len(), if count == 1 { 6 } else { 7 });
         for picture in &pictures {
             assert_legible(picture, &format!("{count} brokers"));
         }
@@ -299,6 +302,91 @@ fn a_long_course_is_drawn_by_medians_and_their_range() {
     });
     let top = top.fold(f64::INFINITY, f64::min);
     assert!(top < level - 50.0, "but it is seen: {top} above {level}");
+}
+
+#[test]
+fn cells_stand_where_the_axes_say_in_the_colour_of_their_count() {
+    // Ten seconds: 100 messages of 1 ms in each, and one of 10 ms in the fifth.
+    let (_, charts) = charts_of(sample::plan(&["nats"], 1), |_, _| {
+        let mut record = seen(1e5, 0, 1);
+        let second = record.series[1].clone();
+        let second_at = |i: u32| {
+            let mut latency = crate::measure::latency::Latency::default();
+            (0..100).for_each(|_| latency.record(0, 1_000_000));
+            if i == 5 {
+                latency.record(0, 10_000_000);
+            }
+            let mut second = second.clone();
+            second.at = f64::from(i);
+            second.cells = Cells::of(&latency);
+            second
+        };
+        record.series = (1..=10).map(second_at).collect();
+        record.seconds = 10.0;
+        record
+    });
+    let chart = charts.heat.as_ref().unwrap();
+    let scene = heat::draw(chart, &charts.brokers);
+    let tick = |name: &str| {
+        scene
+            .texts()
+            .find(|it| it.text == name)
+            .map(|it| it.y - 4.0)
+    };
+    let (Some(low), Some(high)) = (tick("1 ms"), tick("10 ms")) else {
+        panic!("no ticks")
+    };
+    let of = |step: usize| {
+        let ink = scene::Ink::of(ramp::LIGHT[step]);
+        // Below the legend, which has every colour, too.
+        let all = scene.shapes.iter().filter_map(|shape| match shape {
+            Shape::Rect(area, of) if *of == ink && area[1] > high - 40.0 => Some(*area),
+            _ => None,
+        });
+        all.collect::<Vec<[f64; 4]>>()
+    };
+    let (common, rare) = (of(ramp::STEPS - 1), of(0));
+    assert_eq!(
+        (common.len(), rare.len()),
+        (1, 1),
+        "neighbours are one shape"
+    );
+    let ([left, top, width, height], rare) = (common[0], rare[0]);
+    // A cell begins at its round value, and the axis goes up.
+    assert!((top + height - low).abs() < 0.01, "{top} and {low}");
+    assert!(
+        (rare[1] + rare[3] - high).abs() < 0.01,
+        "{rare:?} and {high}"
+    );
+    let [from, to] = bounds(60);
+    let decade = low - high;
+    assert!((height - decade * (to / from).log10()).abs() < 0.01);
+    // The fifth of ten seconds, to the pixel.
+    assert!(
+        (rare[0] - left - 0.4 * width).abs() <= 1.0,
+        "{rare:?} in {left}, {width}"
+    );
+    assert!((rare[2] - 0.1 * width).abs() <= 1.0);
+    // No other colour occurs.
+    assert!((1..ramp::STEPS - 1).all(|step| of(step).is_empty()));
+}
+
+#[test]
+fn no_cell_of_many_trials_is_too_thin_to_be_seen() {
+    let (_, charts) = charts_of(sample::plan(&["nats"], 600), |_, trial| {
+        let mut record = seen(1e5, 0, trial);
+        record.latencies.clear();
+        record
+    });
+    let chart = charts.heat.as_ref().unwrap();
+    let scene = heat::draw(chart, &charts.brokers);
+    let colours = ramp::LIGHT.map(scene::Ink::of);
+    let cells = scene.shapes.iter().filter_map(|shape| match shape {
+        Shape::Rect([_, _, width, _], ink) if colours.contains(ink) => Some(*width),
+        _ => None,
+    });
+    let cells: Vec<f64> = cells.collect();
+    assert!(cells.len() > 600 && cells.iter().all(|width| *width >= 1.0));
 }
 
 #[test]

@@ -89,6 +89,9 @@
   (data.over_time ? data.over_time.panels : []).forEach((panel) => {
     makers["over-time-" + panel.broker] = { of: panel, lines: overTime, log: () => data.over_time.y.log, shared: "over-time" };
   });
+  (data.heat ? data.heat.panels : []).forEach((panel) => {
+    makers["heat-" + panel.broker] = { of: panel, heat, log: () => true, shared: "heat" };
+  });
 
   // Shares lie at the logarithm of what is left beyond them.
   const left = (share) => -Math.log10(1 - share);
@@ -211,6 +214,57 @@
     };
   }
 
+  // Columns of all trials, one trial after the other.
+  function heat(panel) {
+    const { colours, most, per_decade: decade, rows, together, y } = data.heat;
+    const all = panel.trials.reduce((sum, it) => sum + it.seconds, 0);
+    const gap = Math.min(0.006 * all, (0.2 * all) / Math.max(1, panel.trials.length - 1));
+    const bound = (cell) => 10 ** (cell / decade);
+    const span = (low, high) => show[y.unit](bound(low)) + " to " + show[y.unit](bound(high + 1));
+    const messages = (count) => show.count(count) + (count === 1 ? " message" : " messages");
+    const columns = [];
+    const shades = [];
+    const starts = [];
+    let from = 0;
+    for (const trial of panel.trials) {
+      if (trial.verdict) shades.push({ kind: "bad", from, to: from + trial.seconds });
+      starts.push({ value: from + trial.seconds / 2, text: String(trial.trial) });
+      for (const column of trial.columns) {
+        const place = { from: from + column.from, to: from + column.to };
+        const before = shades[shades.length - 1];
+        if (column.disturbed && before && before.kind === "disturbed" && before.to === place.from) before.to = place.to;
+        else if (column.disturbed) shades.push({ kind: "disturbed", ...place });
+        columns.push({ ...place, cells: column.cells, of: column, trial });
+      }
+      from += trial.seconds + gap;
+    }
+    return {
+      id: "heat-" + panel.broker, broker: panel.broker, unit: y.unit, rows, bound, columns, shades, starts, xmax: from - gap, xlabel: "trial",
+      // The same rule by which pictures are coloured.
+      step: (count) => (most > 1 && count > 1 ? Math.min(colours - 1, Math.floor((Math.log(count) / Math.log(most)) * colours)) : 0),
+      // Of a cell where there is one, else of the whole column.
+      tell(column, cell) {
+        const { of, trial, cells } = column;
+        const second = Number(of.to.toFixed(1));
+        const when = together > 1 ? ", seconds " + Number(of.from.toFixed(1)) + " to " + second : ", second " + second;
+        const total = cells.reduce((sum, it) => sum + it[1], 0);
+        const lines = [];
+        if (cell !== null) {
+          const found = cells.find((it) => it[0] === cell);
+          lines.push({ broker: panel.broker, name: span(cell, cell), value: found ? messages(found[1]) : "none" });
+        } else if (cells.length) {
+          const fullest = cells.reduce((a, b) => (b[1] > a[1] ? b : a));
+          lines.push({ broker: panel.broker, name: span(cells[0][0], cells[cells.length - 1][0]), value: "all" });
+          lines.push({ broker: panel.broker, name: span(fullest[0], fullest[0]), value: messages(fullest[1]) + ", the most" });
+        }
+        lines.push({ name: together > 1 ? "in these seconds" : "in this second", value: total ? messages(total) : "nothing arrived" });
+        if (of.disturbed) lines.push({ name: together > 1 ? "others took CPU in one of them" : "others took CPU in it", value: "" });
+        if (trial.verdict) lines.push({ name: "the trial is " + trial.verdict, value: "" });
+        return { title: "trial " + trial.trial + when, lines };
+      },
+    };
+  }
+
   const views = [];
   const logs = new Map();
   for (const figure of document.querySelectorAll("[data-chart]")) {
@@ -238,7 +292,8 @@
         if (maker.shared) figure.hidden = !on(maker.of);
         if (figure.hidden) return;
         const log = logs.get(group);
-        if (maker.rows) handle = Chart.rows(plot, { ...maker.rows(maker.of), log });
+        if (maker.heat) handle = Chart.heat(plot, maker.heat(maker.of));
+        else if (maker.rows) handle = Chart.rows(plot, { ...maker.rows(maker.of), log });
         else handle = Chart.lines(plot, { ...maker.lines(maker.of, log), log }, zoom);
         reset.hidden = zoomed === null;
       },

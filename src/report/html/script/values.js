@@ -18,6 +18,7 @@ const Chart = (() => {
       if (value < 999500) return (value / 1e3).toFixed(0) + " k";
       return (value / 1e6).toFixed(2) + " M";
     },
+    count: whole,
     seconds(value) {
       return (Math.round(value * 10) / 10).toString() + " s";
     },
