@@ -96,7 +96,7 @@ impl<'a> Sweep<'a> {
         table.column("broker", Align::Left);
         table.column("gives", Align::Left);
         for rate in &self.rates {
-            table.column(&format!("{}/s", numbers::rate(rate.0)), Align::Right);
+            table.column(format!("{}/s", numbers::rate(rate.0)), Align::Right);
         }
         table.column("holds", Align::Right);
         let brokers = self.points.first().map_or(0, |it| it.rows.len());
