@@ -137,7 +137,8 @@ fn messages_of_others_are_counted_and_change_nothing_else() {
             foreign.run = task.run ^ 1;
             foreign.destination = Some(task.destination(0));
             foreign.workload.consumers = 0;
-            foreign.phases.measure = Measure::Count(300);
+            // Not all at once: where nothing is acknowledged, what the server has not read is gone with the connection.
+            at_rate(&mut foreign, 100.0, Duration::from_secs(2));
             let (mut sent, mut in_time) = (0, false);
             let seen = run_disturbed(task, |live| {
                 sent = run(foreign).record.audit.sent;
@@ -150,12 +151,14 @@ fn messages_of_others_are_counted_and_change_nothing_else() {
             (seen, sent, _) = beside(task.trial + 1, Duration::from_secs(25));
         }
         let groups = u64::from(task.workload.groups);
-        let unexpected = format!("unexpected: {}, not 0", sent * groups);
         let mut found = seen.problems(&task);
-        match found.iter().position(|problem| *problem == unexpected) {
-            Some(place) => drop(found.remove(place)),
-            None => found.push(format!("no `{unexpected}`")),
+        let all = sent * groups;
+        let arrived = seen.record.audit.unexpected;
+        let least = if task.acks { all } else { all / 2 };
+        if !(least..=all).contains(&arrived) || all == 0 {
+            found.push(format!("{arrived} of {all} were unexpected"));
         }
+        found.retain(|problem| *problem != format!("unexpected: {arrived}, not 0"));
         found
     });
 }
