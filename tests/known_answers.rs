@@ -92,6 +92,26 @@ fn a_delay_of_five_milliseconds_is_the_latency() {
 }
 
 #[test]
+fn a_low_rate_beside_that_of_counting_is_no_growing_backlog() {
+    let faults = Faults {
+        delay: 5 * MS,
+        ..Faults::default()
+    };
+    for rate in [9.98, 49.9, 69.8, 89.8, 119.9, 199.7] {
+        let mut task = task();
+        task.workload.load = Load::Rate {
+            rate: Rate(rate),
+            arrival: Arrival::Uniform,
+        };
+        for seconds in [4, 6, 10, 30] {
+            task.phases.measure = Measure::Time(Duration::from_secs(seconds));
+            let (_, _, verdict) = run(&task, faults.clone());
+            assert_eq!(verdict.outcome, Outcome::Ok, "{rate}/s: {verdict:?}");
+        }
+    }
+}
+
+#[test]
 fn the_cells_of_the_seconds_hold_every_sample() {
     let sum = |record: &Record| record.series.iter().map(|it| it.cells.count()).sum::<u64>();
     let faults = Faults {

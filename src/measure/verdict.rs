@@ -16,6 +16,9 @@ const UNSENT_SHARE: f64 = 0.01;
 /// A backlog that grows by less than this share of the offered rate is noise of its own: a queue that
 /// is one message longer at the end is not a queue that grows.
 const SLOPE_SHARE: f64 = 0.001;
+/// Nor one that is longer by less than this at the end of the half that is looked at, messages: at a low rate the instants at
+/// which it is counted drift against those at which messages are due, and one message comes or goes with it.
+const LEAST_GROWTH: f64 = 2.0;
 
 /// Whether the figures of a trial may be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -166,12 +169,13 @@ fn saturated(record: &Record) -> Option<String> {
             audit.unsent, audit.intended
         ));
     }
+    let least = LEAST_GROWTH / (record.seconds / 2.0);
     for (whose, slope) in [
         ("backlog", record.backlog_slope),
         ("the broker's own backlog", record.server_backlog_slope),
     ] {
         if let Some(slope) = slope
-            && slope.low > SLOPE_SHARE * record.rates.offered
+            && slope.low > least.max(SLOPE_SHARE * record.rates.offered)
         {
             let growth = slope.estimate;
             return Some(format!("{whose} grew by {growth:.0} messages a second"));
