@@ -132,13 +132,16 @@ pub fn warnings(results: &Results) -> Vec<Warning> {
     }
     let mut is_full = false;
     for part in &points {
+        let valid = Group::all(part).into_iter().filter(Group::is_valid);
+        let label = |it: Group| printable(&part.plan.brokers[it.broker].label);
+        let ok: Vec<String> = valid.map(label).collect();
         // What was too much for a broker stands in the table; what came of it is no news.
         let rate = part.plan.sweep[part.plan.point.unwrap_or(0)];
         for warning in of_point(part) {
             // One that full cores held back at a rate they hold back at all higher ones.
             let again = matches!(warning, Warning::HostLimited { .. })
                 && std::mem::replace(&mut is_full, true);
-            if !again && warning.is_of_sweep(part) {
+            if !again && warning.is_of_sweep(&ok) {
                 let warning = Box::new(warning);
                 found.push(Warning::At { rate, warning });
             }
@@ -322,14 +325,10 @@ fn were(number: usize) -> &'static str {
 }
 
 impl Warning {
-    /// Whether it is worth saying of a load point of a sweep: not where the broker is not *ok*, which the table says.
-    fn is_of_sweep(&self, results: &Results) -> bool {
-        let is_ok = |label: &String| {
-            let mut groups = Group::all(results).into_iter();
-            groups.any(|it| {
-                it.is_valid() && printable(&results.plan.brokers[it.broker].label) == *label
-            })
-        };
+    /// Whether it is worth saying of a load point of a sweep: not where the broker is not *ok*, which the
+    /// table says; `ok` has the labels of those that are.
+    fn is_of_sweep(&self, ok: &[String]) -> bool {
+        let is_ok = |label: &String| ok.contains(label);
         match self {
             // The table marks them.
             Warning::NotOk { .. } | Warning::InstrumentLimited { .. } => false,

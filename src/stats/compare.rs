@@ -9,7 +9,7 @@ use super::median::median;
 use super::shape::Shape;
 use super::shift::least;
 use crate::measure::verdict::Outcome;
-use crate::plan::PlannedBroker;
+use crate::plan::{Plan, PlannedBroker};
 use crate::results::Results;
 use crate::scenario::units::Rate;
 
@@ -178,45 +178,47 @@ impl Pair<'_> {
 /// instead of the old figures.
 pub fn runs<'a>(baseline: &'a Results, candidate: &'a Results, options: &Options) -> Vec<Pair<'a>> {
     let figures = options.figures(Shape::of(&candidate.plan.workload));
-    let judged =
-        |label: Cow<'a, str>, one: Group<'a>, again: Option<Group<'a>>, other: Group<'a>| {
-            let interleaved = again.is_some();
-            let (one, other) = ((label.clone(), again.unwrap_or(one)), (label, other));
-            let pair = pair(one, other, &figures, options.margin, interleaved);
-            Pair {
-                interleaved,
-                ..pair
-            }
-        };
+    let shared = shared_points(&baseline.plan, &candidate.plan);
     let of_broker = |(place, broker): (usize, &'a PlannedBroker)| {
         let mut others = baseline.plan.brokers.iter();
         let before = others.position(|it| it.label == broker.label)?;
-        if baseline.plan.sweep.is_empty() && candidate.plan.sweep.is_empty() {
-            let one = Group::of(baseline, before);
-            let other = Group::of(candidate, place);
-            let again = measured_again(baseline, before, candidate, None);
-            return Some(vec![judged(
-                broker.label.as_str().into(),
-                one,
-                again,
-                other,
-            )]);
-        }
-        let at_rate = |(now, rate): (usize, &Rate)| {
-            let then = baseline.plan.sweep.iter().position(|it| it == rate)?;
-            let one = Group::at(baseline, before, then);
-            let other = Group::at(candidate, place, now);
-            let again = measured_again(baseline, before, candidate, Some(now));
-            let label = format!("{} at {rate}", broker.label);
-            let is_held = one.is_valid() || other.is_valid();
-            is_held.then(|| judged(label.into(), one, again, other))
+        let at_point = |(then, now, rate): &(usize, usize, Option<Rate>)| {
+            let one = Group::at(baseline, before, *then);
+            let other = Group::at(candidate, place, *now);
+            if rate.is_some() && !one.is_valid() && !other.is_valid() {
+                return None;
+            }
+            let label: Cow<str> = match rate {
+                Some(rate) => format!("{} at {rate}", broker.label).into(),
+                None => broker.label.as_str().into(),
+            };
+            let again = measured_again(baseline, before, candidate, *now);
+            let interleaved = again.is_some();
+            let (one, other) = ((label.clone(), again.unwrap_or(one)), (label, other));
+            let pair = pair(one, other, &figures, options.margin, interleaved);
+            Some(Pair {
+                interleaved,
+                ..pair
+            })
         };
-        let rates = candidate.plan.sweep.iter().enumerate();
-        Some(rates.filter_map(at_rate).collect())
+        Some(shared.iter().filter_map(at_point).collect::<Vec<Pair>>())
     };
     let brokers = candidate.plan.brokers.iter().enumerate();
     let own = brokers.filter(|(_, broker)| broker.baseline_of.is_none());
     own.filter_map(of_broker).flatten().collect()
+}
+
+/// The load points that two plans have in common: their places in each, and the rate. Without a sweep there is one, and
+/// a sweep has none in common with a plan without.
+fn shared_points(before: &Plan, now: &Plan) -> Vec<(usize, usize, Option<Rate>)> {
+    if before.sweep.is_empty() && now.sweep.is_empty() {
+        return vec![(0, 0, None)];
+    }
+    let at_rate = |(place, rate): (usize, &Rate)| {
+        let then = before.sweep.iter().position(|it| it == rate)?;
+        Some((then, place, Some(*rate)))
+    };
+    now.sweep.iter().enumerate().filter_map(at_rate).collect()
 }
 
 /// The trials that the candidate has of the program that the baseline's broker was measured with; `None` where it has
@@ -225,7 +227,7 @@ fn measured_again<'a>(
     baseline: &Results,
     before: usize,
     candidate: &'a Results,
-    point: Option<usize>,
+    point: usize,
 ) -> Option<Group<'a>> {
     let label = &baseline.plan.brokers.get(before)?.label;
     let mut brokers = candidate.plan.brokers.iter();
@@ -235,10 +237,7 @@ fn measured_again<'a>(
     let is_same = then.server_version.is_some()
         && (&then.server_version, &then.server_program)
             == (&now.server_version, &now.server_program);
-    let group = match point {
-        Some(point) => Group::at(candidate, place, point),
-        None => Group::of(candidate, place),
-    };
+    let group = Group::at(candidate, place, point);
     let is_measured = group.outcome.is_some_and(|it| it != Outcome::Failed);
     (is_same && is_measured).then_some(group)
 }

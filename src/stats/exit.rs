@@ -49,13 +49,9 @@ impl Exit {
         }
         let is_own = |group: &Group| results.plan.brokers[group.broker].baseline_of.is_none();
         // Not every broker is tried at every load point of a sweep, but all are at the lowest.
-        let points = results.points();
-        let is_missing = points.first().is_some_and(|lowest| {
-            let groups = Group::all(lowest);
-            let mut own = groups.iter().filter(|it| is_own(it));
-            own.any(|group| group.trials.is_empty())
-        });
         let groups: Vec<Group> = Group::all(results).into_iter().filter(is_own).collect();
+        let at_lowest = |group: &Group| Group::at(results, group.broker, 0);
+        let is_missing = groups.iter().any(|it| at_lowest(it).trials.is_empty());
         let any = |outcome| {
             let mut trials = groups.iter().flat_map(|group| &group.trials);
             trials.any(|attempt| attempt.verdict.outcome == outcome)

@@ -15,12 +15,13 @@ use super::median::{median, median_percentile};
 /// Judges every threshold of the plan for every broker that it is about, at every load point that was tried. The
 /// program of a baseline is none of them.
 pub fn judge(results: &Results) -> Vec<Judged> {
-    let points = results.points();
-    let groups: Vec<(usize, Group)> = points
-        .iter()
-        .enumerate()
-        .flat_map(|(point, part)| Group::all(part).into_iter().map(move |it| (point, it)))
-        .filter(|(_, group)| points.len() == 1 || !group.trials.is_empty())
+    let points = results.plan.points();
+    let brokers = results.plan.brokers.len();
+    let at =
+        |point: usize| (0..brokers).map(move |broker| (point, Group::at(results, broker, point)));
+    let groups: Vec<(usize, Group)> = (0..points)
+        .flat_map(at)
+        .filter(|(_, group)| points == 1 || !group.trials.is_empty())
         .collect();
     let one = |threshold: &Threshold| {
         let about = groups.iter().filter(|(_, group)| {
