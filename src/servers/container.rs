@@ -33,14 +33,14 @@ pub struct Contained {
 }
 
 impl Contained {
-    /// What a program in the image prints on its standard output.
+    /// What a program in the image prints on its standard output, however it ends: as outside of one.
     pub fn output_of(&self, program: &Path, args: &[&str]) -> io::Result<String> {
         let container = self.container.as_deref().ok_or(io::ErrorKind::NotFound)?;
         let program = program.to_string_lossy();
         let words = ["exec", container, &*program]
             .into_iter()
             .chain(args.iter().copied());
-        self.engine.ask(words, LOOK).map_err(io::Error::other)
+        self.engine.hear(words, LOOK).map_err(io::Error::other)
     }
 }
 

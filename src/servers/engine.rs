@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,19 @@ impl Engine {
         ask(&self.program, args, within)
     }
 
+    /// The same where only what is printed counts: some programs take a question for their version as a mistake.
+    pub fn hear<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+        within: Duration,
+    ) -> Result<String, String> {
+        let ended = run(&self.program, args, within)?;
+        match ended.said.is_empty() {
+            true => ended.asked(),
+            false => Ok(ended.said),
+        }
+    }
+
     /// The identity of an image, if it has that.
     pub fn image(&self, name: &str) -> Option<String> {
         let identity = self.ask(["image", "inspect", "--format={{.Id}}", name], LOOK);
@@ -120,13 +133,37 @@ impl Kind {
     }
 }
 
-/// Runs an engine's program to its end, at most for `within`.
+/// What came of an engine's program.
+struct Ended {
+    status: ExitStatus,
+    said: String,
+    complaint: String,
+}
+
+impl Ended {
+    fn asked(self) -> Result<String, String> {
+        match self.status.success() {
+            true => Ok(self.said),
+            false => Err(reason(&self.complaint, &self.status.to_string())),
+        }
+    }
+}
+
 fn ask<S: AsRef<OsStr>>(
     program: &Path,
     args: impl IntoIterator<Item = S>,
     within: Duration,
 ) -> Result<String, String> {
-    let run = || -> io::Result<Result<String, String>> {
+    run(program, args, within)?.asked()
+}
+
+/// Runs an engine's program to its end, at most for `within`.
+fn run<S: AsRef<OsStr>>(
+    program: &Path,
+    args: impl IntoIterator<Item = S>,
+    within: Duration,
+) -> Result<Ended, String> {
+    let run = || -> io::Result<Option<Ended>> {
         let mut child = Command::new(program)
             .args(args)
             // Ctrl-C ends the run, which still needs the engine to tidy up.
@@ -139,7 +176,7 @@ fn ask<S: AsRef<OsStr>>(
         if !ended {
             child.kill()?;
             child.wait()?;
-            return Ok(Err(format!("no answer within {} s", within.as_secs())));
+            return Ok(None);
         }
         let status = child.wait()?;
         let (mut said, mut complaint) = (String::new(), String::new());
@@ -147,12 +184,17 @@ fn ask<S: AsRef<OsStr>>(
             out.read_to_string(&mut said)?;
             err.read_to_string(&mut complaint)?;
         }
-        Ok(match status.success() {
-            true => Ok(said),
-            false => Err(reason(&complaint, &status.to_string())),
-        })
+        Ok(Some(Ended {
+            status,
+            said,
+            complaint,
+        }))
     };
-    run().unwrap_or_else(|error| Err(error.to_string()))
+    match run() {
+        Ok(Some(ended)) => Ok(ended),
+        Ok(None) => Err(format!("no answer within {} s", within.as_secs())),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What an engine says is wrong, in one line.

@@ -40,7 +40,7 @@ pub fn engine_for(test: &str) -> Option<Engine> {
         skip(test, &why);
         return None;
     }
-    if !has("nats") || !has("redis") {
+    if !["nats", "redis", "mosquitto"].into_iter().all(has) {
         return None;
     }
     let folder = tempfile::tempdir().expect("a folder");

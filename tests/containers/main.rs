@@ -27,6 +27,8 @@ fn engine_with_images(test: &str) -> Option<Engine> {
     let asks = redis.with_file_name("redis-cli");
     let places = ["/usr/local/bin/redis-server", "/usr/local/bin/redis-cli"];
     engine.image(image("redis"), &[(&redis, places[0]), (&asks, places[1])]);
+    let mosquitto = program_named("mosquitto");
+    engine.image(image("mosquitto"), &[(&mosquitto, "/usr/bin/mosquitto")]);
     Some(engine)
 }
 
@@ -126,7 +128,7 @@ impl Place {
     fn contained(&self, engine: &Engine, arguments: &[&str]) -> Command {
         let mut command = self.command(arguments);
         command.envs(engine.variables());
-        for server in ["NATS", "REDIS"] {
+        for server in ["NATS", "REDIS", "MOSQUITTO"] {
             command.env(format!("MQBENCH_{server}_HOME"), "container");
         }
         command

@@ -9,11 +9,11 @@ use crate::engine::{Engine, engine_for};
 use crate::program::{Place, SOON, attempts, await_that, signal, wait_for};
 use crate::{assert_whole, engine_with_images, image};
 
-/// A run of both servers in trials of about so many milliseconds.
+/// A run of all servers in trials of about so many milliseconds.
 fn place(milliseconds: u32, trials: u32) -> Place {
     let place = Place::new();
     let scenario = format!(
-        "name: t\nbrokers: [nats, redis-streams]\nworkload:\n  delivery: at-most-once\n  \
+        "name: t\nbrokers: [nats, redis-streams, mqtt]\nworkload:\n  delivery: at-most-once\n  \
          message: {{size: 64B}}\n  load: {{rate: 1k/s}}\n  in_flight: 10000\n\
          phases: {{warmup: 0ms, measure: {milliseconds}ms, drain: 3s}}\ntrials: {trials}\nseed: 5\n\
          disturbed: {{repeats: 0}}\n"
@@ -44,7 +44,11 @@ fn servers_in_containers_are_measured_as_others_are() {
     let ended = place.run_contained(&engine, &["run", "s.yaml"]);
     ended.assert_code(0);
     let results = place.results();
-    for (label, server) in [("nats", "nats"), ("redis-streams", "redis")] {
+    for (label, server) in [
+        ("nats", "nats"),
+        ("redis-streams", "redis"),
+        ("mqtt", "mosquitto"),
+    ] {
         let measured = attempts(&results, label);
         assert_eq!(measured.len(), 2);
         for attempt in measured {
