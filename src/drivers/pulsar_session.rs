@@ -5,18 +5,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 
-use super::pulsar_address::{Address, admin_url};
+use super::pulsar_address::Address;
 use super::pulsar_consumer::PulsarConsumer;
+use super::pulsar_frames::Greeting;
 use super::pulsar_publisher::PulsarPublisher;
-use super::pulsar_socket::{Answer, Greeting, Login, greet, plain, request};
+use super::pulsar_socket::{Answer, Login, greet, plain, request};
 use super::target::Endpoint;
 use super::{Consumer, DriverError, Publisher, Session};
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
 const UNVERIFIED: &str = "unverified";
+/// What encryption costs beyond itself.
+const RELAYED: &str = "encrypted by mqbench: the client library reaches it over the loopback, which adds \
+                       to latency and to the client's processor time";
 
 /// A task, and what it means for Pulsar.
 pub struct Trial {
@@ -68,13 +71,15 @@ async fn connect(task: &Task) -> Result<(Trial, Greeting), DriverError> {
             user: user.clone(),
             password: password.clone(),
         },
-        (None, None, None) => Login::Nobody,
+        // A server that does not ask who comes does not look at it.
+        (None, None, None) => match &address.tls {
+            Some(tls) if tls.cert.is_some() => Login::Certificate,
+            _ => Login::Nobody,
+        },
     };
     let mut cause = String::new();
     for broker in address.brokers.clone() {
-        let (at, who) = (broker.clone(), login.clone());
-        let answered = spawn_blocking(move || greet(&at, &who)).await;
-        match answered.map_err(|_| wrong("the attempt was given up"))? {
+        match greet(&broker, &login, address.tls.as_ref()).await {
             Ok(greeting) => {
                 let persistent = is_persistent(task);
                 let trial = Trial {
@@ -212,25 +217,16 @@ impl Admin {
         body: String,
         expected: &[u16],
     ) -> Result<Answer, DriverError> {
-        let trial = Arc::clone(&self.0);
-        let answer = spawn_blocking(move || {
-            let Trial { address, login, .. } = trial.as_ref();
-            request(&address.admin, login, method, &path, &body)
-        });
-        let at = admin_url(&self.0.address.admin);
+        let Trial { address, login, .. } = self.0.as_ref();
+        let (at, tls) = (&address.admin.at, address.admin.tls.as_ref());
+        let answer = request(at, login, tls, method, &path, &body).await;
+        let at = address.admin.url();
         let wrong = |cause: String| DriverError {
-            doing: format!("{doing} through the REST API of {}", self.0.address.shown),
+            doing: format!("{doing} through the REST API of {}", address.shown),
             cause,
         };
-        let answer = match answer.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(cause)) => {
-                return Err(wrong(format!(
-                    "{at}: {cause} (`admin_url` says where it answers)"
-                )));
-            }
-            Err(_) => return Err(wrong("the attempt was given up".to_owned())),
-        };
+        let answer = answer
+            .map_err(|cause| wrong(format!("{at}: {cause} (`admin_url` says where it answers)")))?;
         if expected.contains(&answer.status) {
             return Ok(answer);
         }
@@ -382,15 +378,17 @@ impl Session for PulsarSession {
             true => "",
             false => ", and the broker dropped what came to its non-persistent topic meanwhile",
         };
-        match again {
-            0 => Vec::new(),
-            1 => vec![format!(
+        let again = match again {
+            0 => None,
+            1 => Some(format!(
                 "a subscription was lost with its connection and made again{meanwhile}"
-            )],
-            _ => vec![format!(
+            )),
+            _ => Some(format!(
                 "{again} subscriptions were lost with their connection and made again{meanwhile}"
-            )],
-        }
+            )),
+        };
+        let encrypted = self.trial.address.tls.is_some().then(|| RELAYED.to_owned());
+        encrypted.into_iter().chain(again).collect()
     }
 
     fn publisher(&self, publisher: u32) -> Publisher {
