@@ -34,7 +34,11 @@ mod pulsar_client;
 #[cfg(feature = "pulsar")]
 mod pulsar_consumer;
 #[cfg(feature = "pulsar")]
+mod pulsar_frames;
+#[cfg(feature = "pulsar")]
 mod pulsar_publisher;
+#[cfg(feature = "pulsar")]
+mod pulsar_relay;
 #[cfg(feature = "pulsar")]
 mod pulsar_session;
 #[cfg(feature = "pulsar")]

@@ -36,7 +36,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     title: "Pulsar",
     about: "Apache Pulsar: topics that a broker serves and bookies keep, read through subscriptions.",
     client: CLIENT,
-    schemes: &["pulsar"],
+    schemes: &["pulsar", "pulsar+ssl"],
     server: Some("pulsar"),
     options: &[
         OptionSpec {
@@ -111,7 +111,8 @@ static DESCRIPTOR: Descriptor = Descriptor {
             kind: OptionKind::Text,
             default: None,
             about: "Where the REST API for administration answers, by which topics are made and \
-                    deleted (http://host:port); left out, port 8080 of the same host.",
+                    deleted (http://host:port or https://host:port); left out, port 8080 of the same \
+                    host, or 8443 where its connections are encrypted.",
         },
     ],
     patterns: &[
@@ -166,9 +167,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     holds_backlog: true,
     needs_consumers: &[],
     transactions: &[],
-    // The library encrypts, but shows no certificate of its own, knows no `insecure`, and believes the
-    // authorities that it brings along whatever it is told: too little of what `tls` says.
-    security: &["user", "password", "token"],
+    security: &["user", "password", "token", "tls"],
     needs_threads: false,
     ranked: true,
 };

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 
 use super::DriverError;
 use super::pulsar_address::broker_url;
+use super::pulsar_relay::Relay;
 use super::pulsar_session::Trial;
 use super::pulsar_socket::{Login, plain, words};
 use super::target::CONNECT_TIMEOUT;
@@ -30,7 +31,15 @@ pub type Client = Pulsar<TokioExecutor>;
 pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
     let doing = || format!("connect to {}", trial.address.shown);
     let queue = trial.task.count("max_pending").unwrap_or(1_000);
-    let mut builder = Pulsar::builder(broker_url(&trial.broker), TokioExecutor)
+    let relay = trial.address.tls.clone().map(Relay::new);
+    let url = match &relay {
+        None => broker_url(&trial.broker),
+        Some(relay) => relay.way_to(&trial.broker).map_err(|error| DriverError {
+            doing: doing(),
+            cause: words(&error),
+        })?,
+    };
+    let mut builder = Pulsar::builder(url, TokioExecutor)
         .with_outbound_channel_size(queue as usize)
         .with_connection_retry_options(ConnectionRetryOptions {
             // A server that is gone is asked for some seconds, then given up.
@@ -45,23 +54,27 @@ pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
             retry_delay: Duration::from_millis(200),
             max_retries: Some(10),
         });
-    builder = match &trial.login {
-        Login::Nobody => builder,
-        Login::Basic { user, password } => {
+    builder = match (&trial.login, trial.login.method()) {
+        (Login::Basic { user, password }, _) => {
             builder.with_auth_provider(BasicAuthentication::new(user, password))
         }
-        Login::Token(token) => builder.with_auth(Authentication {
-            name: "token".to_owned(),
-            data: token.clone().into_bytes(),
+        (_, Some((method, data))) => builder.with_auth(Authentication {
+            name: method.to_owned(),
+            data: data.into_bytes(),
         }),
+        (_, None) => builder,
     };
-    match timeout(CONNECT_TIMEOUT, builder.build()).await {
-        Ok(connected) => connected.map_err(|error| failed(doing(), &error)),
-        Err(_) => Err(DriverError {
-            doing: doing(),
-            cause: "no answer came in time".to_owned(),
-        }),
-    }
+    let cause = match timeout(CONNECT_TIMEOUT, builder.build()).await {
+        Ok(Ok(connected)) => return Ok(connected),
+        Ok(Err(error)) => reason(&error),
+        Err(_) => "no answer came in time".to_owned(),
+    };
+    // The library knows only its way to the relay.
+    let trouble = relay.and_then(|relay| relay.trouble());
+    Err(DriverError {
+        doing: doing(),
+        cause: trouble.unwrap_or(cause),
+    })
 }
 
 /// Things of the library that say farewell to the broker when they are dropped, in a task: so they must

@@ -5,18 +5,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use serde_json::Value;
-use tokio::task::spawn_blocking;
 
-use super::pulsar_address::{Address, admin_url};
+use super::pulsar_address::Address;
 use super::pulsar_consumer::PulsarConsumer;
+use super::pulsar_frames::Greeting;
 use super::pulsar_publisher::PulsarPublisher;
-use super::pulsar_socket::{Answer, Greeting, Login, greet, plain, request};
+use super::pulsar_socket::{Answer, Login, greet, plain, request};
 use super::target::Endpoint;
 use super::{Consumer, DriverError, Publisher, Session};
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
 const UNVERIFIED: &str = "unverified";
+/// What is known of encryption beyond that there is some: it costs more than in other clients.
+const RELAYED: (&str, &str) = (
+    "encryption",
+    "by mqbench, between the client library and the server",
+);
 
 /// A task, and what it means for Pulsar.
 pub struct Trial {
@@ -36,6 +41,10 @@ pub async fn prepare(task: &Task) -> Result<Box<dyn Session>, DriverError> {
     let mut facts = vec![("version".to_owned(), version(&greeting.version))];
     if let Some(largest) = greeting.largest {
         facts.push(("maxMessageSize".to_owned(), largest.to_string()));
+    }
+    if trial.address.tls.is_some() {
+        let (key, value) = RELAYED;
+        facts.push((key.to_owned(), value.to_owned()));
     }
     check(&trial, &greeting)?;
     let trial = Arc::new(trial);
@@ -68,13 +77,15 @@ async fn connect(task: &Task) -> Result<(Trial, Greeting), DriverError> {
             user: user.clone(),
             password: password.clone(),
         },
-        (None, None, None) => Login::Nobody,
+        // A server that does not ask who comes does not look at it.
+        (None, None, None) => match &address.tls {
+            Some(tls) if tls.cert.is_some() => Login::Certificate,
+            _ => Login::Nobody,
+        },
     };
     let mut cause = String::new();
     for broker in address.brokers.clone() {
-        let (at, who) = (broker.clone(), login.clone());
-        let answered = spawn_blocking(move || greet(&at, &who)).await;
-        match answered.map_err(|_| wrong("the attempt was given up"))? {
+        match greet(&broker, &login, address.tls.as_ref()).await {
             Ok(greeting) => {
                 let persistent = is_persistent(task);
                 let trial = Trial {
@@ -212,25 +223,16 @@ impl Admin {
         body: String,
         expected: &[u16],
     ) -> Result<Answer, DriverError> {
-        let trial = Arc::clone(&self.0);
-        let answer = spawn_blocking(move || {
-            let Trial { address, login, .. } = trial.as_ref();
-            request(&address.admin, login, method, &path, &body)
-        });
-        let at = admin_url(&self.0.address.admin);
+        let Trial { address, login, .. } = self.0.as_ref();
+        let (at, tls) = (&address.admin.at, address.admin.tls.as_ref());
+        let answer = request(at, login, tls, method, &path, &body).await;
+        let at = address.admin.url();
         let wrong = |cause: String| DriverError {
-            doing: format!("{doing} through the REST API of {}", self.0.address.shown),
+            doing: format!("{doing} through the REST API of {}", address.shown),
             cause,
         };
-        let answer = match answer.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(cause)) => {
-                return Err(wrong(format!(
-                    "{at}: {cause} (`admin_url` says where it answers)"
-                )));
-            }
-            Err(_) => return Err(wrong("the attempt was given up".to_owned())),
-        };
+        let answer = answer
+            .map_err(|cause| wrong(format!("{at}: {cause} (`admin_url` says where it answers)")))?;
         if expected.contains(&answer.status) {
             return Ok(answer);
         }

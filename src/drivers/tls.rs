@@ -10,7 +10,7 @@ mod words;
 pub use check::{Wrong, wrongs};
 pub use config::client_config;
 pub use files::pem;
-pub use handshake::{handshake, probe};
+pub use handshake::{encrypt, handshake, probe};
 pub use words::{explain, refused};
 
 use crate::engine::task::Task;

@@ -16,6 +16,8 @@ use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, s
 pub struct Pulsar;
 
 const JAR: &str = "pulsar-broker-*.jar";
+/// Of the protocol and of the administration, in the clear; both again for encrypted connections.
+const PORTS: usize = 4;
 /// The last line of a start: the port opens before topics can be made.
 const READY: &str = "Created namespace pulsar/system";
 
@@ -40,7 +42,7 @@ static ABOUT: About = About {
         ],
     }),
     url: "pulsar://host:6650",
-    ports: 2,
+    ports: PORTS,
     // Seconds on an idle machine; half a minute where others keep its cores busy.
     start_within: Duration::from_secs(90),
     stop_within: Duration::from_secs(10),
@@ -71,6 +73,11 @@ static ABOUT: About = About {
         Setting::access(USER),
         Setting::access(PASSWORD),
         Setting::access(TOKEN),
+        // What it shows on ports of their own, and who must have signed the certificate that clients
+        // show there.
+        Setting::access(TLS_CERT),
+        Setting::access(TLS_KEY),
+        Setting::access(TLS_CA),
         // Options of Java, in its own words.
         Setting::text("Xmx", Some("512m")),
         Setting::text("MaxDirectMemorySize", Some("512m")),
@@ -78,11 +85,23 @@ static ABOUT: About = About {
 };
 
 /// Those that are not lines of its file.
-const NOT_IN_FILE: &[&str] = &["Xmx", "MaxDirectMemorySize", USER, PASSWORD, TOKEN];
+const NOT_IN_FILE: &[&str] = &[
+    "Xmx",
+    "MaxDirectMemorySize",
+    USER,
+    PASSWORD,
+    TOKEN,
+    TLS_CERT,
+    TLS_KEY,
+    TLS_CA,
+];
 
 const USER: &str = "user";
 const PASSWORD: &str = "password";
 const TOKEN: &str = "token";
+const TLS_CERT: &str = "tls_cert";
+const TLS_KEY: &str = "tls_key";
+const TLS_CA: &str = "tls_ca";
 
 /// What is the same for every instance. With the server's own caches a small direct memory runs out:
 /// the bookie dies then, the broker stays, and sends hang. Topics stay until they are deleted.
@@ -178,12 +197,12 @@ impl Server for Pulsar {
     }
 
     fn url(&self, site: &Site) -> String {
+        let (port, admin) = match site.config.contains_key(TLS_CERT) {
+            true => (site.ports[2], site.ports[3]),
+            false => (site.port(), admin_port(site)),
+        };
         // Clients of the protocol know nothing of the port of the administration.
-        format!(
-            "pulsar://127.0.0.1:{}?admin={}",
-            site.port(),
-            admin_port(site)
-        )
+        format!("pulsar://127.0.0.1:{port}?admin={admin}")
     }
 
     fn reason(&self, log: &str) -> Option<String> {
@@ -227,17 +246,35 @@ fn configuration(found: &Found, site: &Site) -> String {
     text
 }
 
-/// Who may come in. The broker is a client of itself too.
+/// Who may come in, and how. The broker is a client of itself too; by the ports in the clear where it
+/// knows no other way, so that what it shows to others may be wrong.
 fn access(site: &Site, line: &mut impl FnMut(&str, &str)) {
     let setting = |key: &str| site.config.get(key);
-    let (kind, proof) = match (setting(USER), setting(TOKEN)) {
-        (Some(user), _) => {
+    let encrypted = setting(TLS_CERT).zip(setting(TLS_KEY));
+    if let Some((cert, key)) = encrypted {
+        line("brokerServicePortTls", &site.ports[2].to_string());
+        line("webServicePortTls", &site.ports[3].to_string());
+        line("tlsCertificateFilePath", cert);
+        line("tlsKeyFilePath", key);
+    }
+    if let Some(ca) = setting(TLS_CA) {
+        line("tlsTrustCertsFilePath", ca);
+        line("tlsRequireTrustedClientCertOnConnect", "true");
+    }
+    let (kind, proof) = match (setting(USER), setting(TOKEN), encrypted, setting(TLS_CA)) {
+        (Some(user), ..) => {
             let password = setting(PASSWORD).map_or("", String::as_str);
             let login = json!({"userId": user, "password": password});
             ("Basic", login.to_string())
         }
-        (None, Some(token)) => ("Token", format!("token:{token}")),
-        (None, None) => return,
+        (None, Some(token), ..) => ("Token", format!("token:{token}")),
+        // Who shows a certificate is known by it.
+        (None, None, Some((cert, key)), Some(ca)) => {
+            line("brokerClientTlsEnabled", "true");
+            line("brokerClientTrustCertsFilePath", ca);
+            ("Tls", format!("tlsCertFile:{cert},tlsKeyFile:{key}"))
+        }
+        _ => return,
     };
     let provider = "org.apache.pulsar.broker.authentication.AuthenticationProvider";
     line("authenticationEnabled", "true");
@@ -327,18 +364,21 @@ mod tests {
     use super::*;
     use crate::servers::Origin;
 
-    fn laid_out(config: &[(&str, &str)]) -> Layout {
+    fn site(config: &[(&str, &str)]) -> Site {
         let config = config.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        let site = Site {
+        Site {
             folder: "/tmp/x".into(),
-            ports: vec![7001, 7002],
+            ports: vec![7001, 7002, 7003, 7004],
             config: ABOUT.effective(&config.collect()).unwrap(),
-        };
+        }
+    }
+
+    fn laid_out(config: &[(&str, &str)]) -> Layout {
         let found = Found {
             program: "/lib/pulsar/pulsar-broker-4.2.4.jar".into(),
             origin: Origin::Cache,
         };
-        Pulsar.configure(&found, &site)
+        Pulsar.configure(&found, &site(config))
     }
 
     #[track_caller]
@@ -386,6 +426,32 @@ mod tests {
         has(&layout, "brokerClientAuthenticationParameters=token:t");
         has(&layout, "tokenSecretKey=k");
         assert!(!layout.files[0].1.contains("\ntoken="));
+    }
+
+    #[test]
+    fn encrypted_it_answers_on_other_ports_and_knows_clients_by_their_certificates() {
+        let shown = [("tls_cert", "/c/a.pem"), ("tls_key", "/c/a.key")];
+        let layout = laid_out(&shown);
+        has(&layout, "brokerServicePort=7001");
+        has(&layout, "brokerServicePortTls=7003");
+        has(&layout, "webServicePortTls=7004");
+        has(&layout, "tlsCertificateFilePath=/c/a.pem");
+        let text = &layout.files[0].1;
+        assert!(!text.contains("uthentication") && !text.contains("tls_"));
+        let url = Pulsar.url(&site(&shown));
+        assert_eq!(url, "pulsar://127.0.0.1:7003?admin=7004");
+        assert_eq!(Pulsar.url(&site(&[])), "pulsar://127.0.0.1:7001?admin=7002");
+
+        let asked = [shown[0], shown[1], ("tls_ca", "/c/ca.pem")];
+        let layout = laid_out(&asked);
+        has(&layout, "tlsTrustCertsFilePath=/c/ca.pem");
+        has(&layout, "tlsRequireTrustedClientCertOnConnect=true");
+        let provider = "org.apache.pulsar.broker.authentication.AuthenticationProviderTls";
+        has(&layout, &format!("authenticationProviders={provider}"));
+        has(
+            &layout,
+            "brokerClientAuthenticationParameters=tlsCertFile:/c/a.pem,tlsKeyFile:/c/a.key",
+        );
     }
 
     #[test]

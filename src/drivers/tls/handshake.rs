@@ -26,14 +26,22 @@ const OBJECTS_WITHIN: Duration = Duration::from_millis(300);
 /// # Errors
 /// What was wrong, in the user's words.
 pub async fn handshake(host: &str, port: u16, tls: &Tls) -> Result<TlsStream<TcpStream>, String> {
+    let stream = TcpStream::connect((host, port)).await.map_err(plain)?;
+    encrypt(stream, host, tls).await
+}
+
+/// The handshake on a connection to `host`.
+///
+/// # Errors
+/// What was wrong, in the user's words.
+pub async fn encrypt(
+    stream: TcpStream,
+    host: &str,
+    tls: &Tls,
+) -> Result<TlsStream<TcpStream>, String> {
     let config = client_config(tls).map_err(|error| error.to_string())?;
     let name = ServerName::try_from(host.to_owned())
         .map_err(|_| format!("`{host}` cannot be the name of a server"))?;
-    let plain = |error: io::Error| match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        _ => explain(&error.to_string()),
-    };
-    let stream = TcpStream::connect((host, port)).await.map_err(plain)?;
     // One write is one batch: there is nothing that the kernel should wait for.
     stream.set_nodelay(true).map_err(plain)?;
     let connector = TlsConnector::from(Arc::new(config));
@@ -43,6 +51,13 @@ pub async fn handshake(host: &str, port: u16, tls: &Tls) -> Result<TlsStream<Tcp
         Err(_) => Err(
             "the server does not answer the handshake: it may not speak TLS on this port".into(),
         ),
+    }
+}
+
+fn plain(error: io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => explain(&error.to_string()),
     }
 }
 
