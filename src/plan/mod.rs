@@ -11,6 +11,7 @@ pub mod order;
 pub mod print;
 mod resolve;
 pub mod schema;
+mod search;
 mod security;
 
 pub use missing::{LeftOut, leave_out};

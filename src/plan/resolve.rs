@@ -6,6 +6,7 @@ use crate::drivers;
 use crate::drivers::descriptor::{Descriptor, PatternSpec, Side};
 use crate::engine::run::MOST_THREADS;
 use crate::engine::task::WindowBy;
+use crate::scenario::search::MOST_TRIALS;
 use crate::scenario::suggest::did_you_mean;
 use crate::scenario::threshold::Metric;
 use crate::scenario::workload::{Load, Pattern, Transaction};
@@ -54,10 +55,14 @@ pub fn resolve(
         trials: interleave(
             brokers.len(),
             scenario.sweep.len().max(1),
-            scenario.trials,
+            match scenario.search {
+                Some(_) => MOST_TRIALS,
+                None => scenario.trials,
+            },
             seed,
         ),
         sweep: scenario.sweep.clone(),
+        search: scenario.search.clone(),
         point: None,
         brokers,
         left_out: Vec::new(),
@@ -430,6 +435,8 @@ fn connection(
 fn max_rate(scenario: &Scenario, entry: &BrokerEntry, errors: &mut Vec<Diagnostic>) {
     let Some(most) = entry.max_rate else { return };
     let over = match &scenario.workload.load {
+        // It looks no further than the cap.
+        Load::Rate { .. } if scenario.search.is_some() => None,
         Load::Rate { .. } if !scenario.sweep.is_empty() => {
             let mut rates = scenario.sweep.iter();
             let over = rates.find(|rate| **rate > most);
@@ -457,7 +464,11 @@ fn max_rate(scenario: &Scenario, entry: &BrokerEntry, errors: &mut Vec<Diagnosti
 
 /// Latencies that end with an acknowledgement need brokers that give one.
 fn thresholds(scenario: &Scenario, brokers: &[PlannedBroker], errors: &mut Vec<Diagnostic>) {
-    for (number, threshold) in scenario.thresholds.iter().enumerate() {
+    let numbered = scenario.thresholds.iter().enumerate();
+    let all = numbered.map(|(number, it)| (format!("thresholds.{number}"), it));
+    let searched = scenario.search.iter();
+    let searched = searched.map(|it| ("workload.load.search".to_owned(), &it.condition));
+    for (path, threshold) in all.chain(searched) {
         let Metric::Latency(_, latency) = threshold.metric else {
             continue;
         };
@@ -492,7 +503,7 @@ fn thresholds(scenario: &Scenario, brokers: &[PlannedBroker], errors: &mut Vec<D
         errors.push(
             scenario
                 .error(
-                    scenario.place(&format!("thresholds.{number}")),
+                    scenario.place(&path),
                     format!("`{threshold}` needs acknowledgements"),
                 )
                 .label(format!("publishers get none from {}", names(&silent)))
