@@ -2,6 +2,7 @@
 //!
 //! `mqbench check` prints a [`Plan`] and `run` carries it out: there is no second path.
 
+mod acknowledged;
 pub mod beside;
 mod guarantee;
 mod missing;

@@ -8,12 +8,12 @@ use crate::engine::run::MOST_THREADS;
 use crate::engine::task::WindowBy;
 use crate::scenario::search::MOST_TRIALS;
 use crate::scenario::suggest::did_you_mean;
-use crate::scenario::threshold::Metric;
 use crate::scenario::workload::{Load, Pattern, Transaction};
 use crate::scenario::{BrokerEntry, Scenario};
 use crate::servers;
 use crate::terminal::diagnostic::Diagnostic;
 
+use super::acknowledged;
 use super::guarantee;
 use super::model::{Asked, Connection, GivenOffer, Plan, PlannedBroker, Secrets};
 use super::options;
@@ -39,7 +39,7 @@ pub fn resolve(
         };
         brokers.extend(broker(scenario, entry, driver, drivers, &mut errors));
     }
-    thresholds(scenario, &brokers, &mut errors);
+    acknowledged::check(scenario, &brokers, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -458,56 +458,6 @@ fn max_rate(scenario: &Scenario, entry: &BrokerEntry, errors: &mut Vec<Diagnosti
                 .help(format!(
                     "ask for `load: {{rate: {most}}}` or less, or raise `max_rate`"
                 )),
-        );
-    }
-}
-
-/// Latencies that end with an acknowledgement need brokers that give one.
-fn thresholds(scenario: &Scenario, brokers: &[PlannedBroker], errors: &mut Vec<Diagnostic>) {
-    let numbered = scenario.thresholds.iter().enumerate();
-    let all = numbered.map(|(number, it)| (format!("thresholds.{number}"), it));
-    let searched = scenario.search.iter();
-    let searched = searched.map(|it| ("workload.load.search".to_owned(), &it.condition));
-    for (path, threshold) in all.chain(searched) {
-        let Metric::Latency(_, latency) = threshold.metric else {
-            continue;
-        };
-        if !latency.needs_acks() {
-            continue;
-        }
-        let about = |broker: &&PlannedBroker| {
-            threshold
-                .broker
-                .as_ref()
-                .is_none_or(|label| *label == broker.label)
-        };
-        let (acking, silent): (Vec<_>, Vec<_>) = brokers
-            .iter()
-            .filter(about)
-            .partition(|broker| broker.offer.acks);
-        let names = |brokers: &[&PlannedBroker]| {
-            let labels: Vec<&str> = brokers.iter().map(|b| b.label.as_str()).collect();
-            labels.join(", ")
-        };
-        if silent.is_empty() {
-            continue;
-        }
-        let help = match acking.first() {
-            Some(first) => format!(
-                "ask it of those that do: `{}: {}`",
-                first.label,
-                threshold.condition()
-            ),
-            None => "ask for `delivery: at-least-once`, or judge `end_to_end` or `transit`".into(),
-        };
-        errors.push(
-            scenario
-                .error(
-                    scenario.place(&path),
-                    format!("`{threshold}` needs acknowledgements"),
-                )
-                .label(format!("publishers get none from {}", names(&silent)))
-                .help(help),
         );
     }
 }
