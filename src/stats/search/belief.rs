@@ -42,6 +42,11 @@ impl Belief {
         }
     }
 
+    /// As before any answer.
+    pub(super) fn forget(&mut self) {
+        self.shares.clone_from(&self.prior);
+    }
+
     /// Takes an answer into account: whether the limit seems to lie above this rate. An answer of this kind is wrong
     /// as often as `wrong` says. `moved` is how likely the limit has moved since the last answer: so much of what was
     /// known is forgotten.

@@ -6,8 +6,8 @@
 //! where the limit lies (probabilistic bisection: Horstein, 1963; Waeber, Frazier and Henderson, 2013), and old answers
 //! fade. Each probe is where the belief has its median; where most of it lies within a narrow bracket, a full-length
 //! trial is made at each end of that. Only what two such trials say is a result: the lower one held and the upper one
-//! failed. Where one of them contradicts, the search goes on with what it said, and where the trials run out it says
-//! that it could not settle.
+//! failed. Where one of them contradicts, the search goes on with what it said, at full length and without what shorter
+//! trials held there; and where the trials run out it says that it could not settle.
 
 mod answer;
 mod belief;
@@ -23,6 +23,8 @@ pub use replay::{capacities, next};
 /// The ratio of the ends of a bracket is at most this.
 pub const WIDEST: f64 = 1.05;
 
+/// A narrower bracket is luck, not knowledge: near the limit a trial ends one way or the other.
+const NARROWEST: f64 = 1.03;
 /// The ratio of the ends that are tried: a little less, so that rates can be rounded.
 const RATIO: f64 = 1.048;
 /// Rates are tried with so many digits.
@@ -59,6 +61,16 @@ struct Trial {
     rate: f64,
     is_full: bool,
     answer: Answer,
+}
+
+impl Trial {
+    fn teach(&self, belief: &mut Belief) {
+        let wrong = match self.answer {
+            Answer::Void => VOID_WRONG,
+            Answer::Held | Answer::Failed => WRONG,
+        };
+        belief.learn(self.rate, self.answer == Answer::Held, wrong, MOVED);
+    }
 }
 
 /// Between which rates a search looks. Messages per second.
@@ -163,7 +175,12 @@ impl Search {
         if sure((low, rounded(low * RATIO))) >= SURE || left <= 2 {
             return Next::Confirm(self.within(low));
         }
-        Next::Probe(self.within(rounded(belief.median())))
+        let rate = self.within(rounded(belief.median()));
+        // Where a trial of full length has contradicted, short ones are not believed any more.
+        match self.trials.iter().any(|it| it.is_full) {
+            true => Next::Confirm(rate),
+            false => Next::Probe(rate),
+        }
     }
 
     /// A bracket of which one end was tried at full length, and the other end. Of two the likelier one.
@@ -198,18 +215,23 @@ impl Search {
     /// What came of a trial at a rate: one of full length, or a probe.
     pub fn tell(&mut self, rate: f64, is_full: bool, answer: Answer) {
         self.made += 1;
-        let wrong = match answer {
-            Answer::Void => VOID_WRONG,
-            Answer::Held | Answer::Failed => WRONG,
-        };
-        if let Some(belief) = &mut self.belief {
-            belief.learn(rate, answer == Answer::Held, wrong, MOVED);
-        }
-        self.trials.push(Trial {
+        let trial = Trial {
             rate,
             is_full,
             answer,
-        });
+        };
+        self.trials.push(trial);
+        // Probes that held at such a rate were too short to show what a whole trial did.
+        let was_misled = |it: &Trial| !it.is_full && it.answer == Answer::Held && it.rate >= rate;
+        if is_full && answer == Answer::Failed && self.trials.iter().any(was_misled) {
+            let trials = self.trials.iter().filter(|it| !was_misled(it));
+            if let Some(belief) = &mut self.belief {
+                belief.forget();
+                trials.for_each(|it| it.teach(belief));
+            }
+        } else if let Some(belief) = &mut self.belief {
+            trial.teach(belief);
+        }
     }
 
     /// What is known.
@@ -222,7 +244,10 @@ impl Search {
         let rate = |place: usize| self.trials[place].rate;
         if let (Some(low), Some(high)) = (low, high) {
             let ratio = rate(high) / rate(low);
-            if ratio > 1.0 && ratio <= WIDEST {
+            // At the edge of what is tried there is no room for more.
+            let is_at_edge = rate(low) <= self.lowest || rate(high) >= self.highest;
+            let narrowest = if is_at_edge { 1.0 } else { NARROWEST };
+            if ratio > narrowest && ratio <= WIDEST {
                 return Finding::Bracket { low, high };
             }
         }
