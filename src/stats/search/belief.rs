@@ -11,6 +11,15 @@ const OF_CLOSED: f64 = 0.95;
 /// A limit is no sharp edge: around it, within about this (the logarithm of a ratio), trials end both ways.
 const EDGE: f64 = 0.004;
 
+/// How often an answer is not what the limit would make it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wrong {
+    /// A trial at a rate below the limit does not hold.
+    pub(super) below: f64,
+    /// One at a rate above it does.
+    pub(super) above: f64,
+}
+
 /// Belief over rates from one to another, and over what lies below and above.
 #[derive(Clone, Debug)]
 pub(super) struct Belief {
@@ -47,22 +56,22 @@ impl Belief {
         self.shares.clone_from(&self.prior);
     }
 
-    /// Takes an answer into account: whether the limit seems to lie above this rate. An answer of this kind is wrong
-    /// as often as `wrong` says. `moved` is how likely the limit has moved since the last answer: so much of what was
-    /// known is forgotten.
-    pub(super) fn learn(&mut self, rate: f64, above: bool, wrong: f64, moved: f64) {
+    /// Takes an answer into account: whether this rate held. An answer of this kind is wrong as often as `wrong` says.
+    /// `moved` is how likely the limit has moved since the last answer: so much of what was known is forgotten.
+    pub(super) fn learn(&mut self, rate: f64, has_held: bool, wrong: Wrong, moved: f64) {
         let at = rate.ln();
         let last = self.shares.len() - 1;
         let mut sum = 0.0;
         for band in 0..=last {
-            let held = match band {
+            let is_below = match band {
                 0 => 0.0,
                 band if band == last => 1.0,
                 band => 1.0 / (1.0 + (-(self.middle(band) - at) / EDGE).exp()),
             };
-            let agrees = if above { held } else { 1.0 - held };
+            let holds = wrong.above + (1.0 - wrong.below - wrong.above) * is_below;
+            let agrees = if has_held { holds } else { 1.0 - holds };
             let before = (1.0 - moved) * self.shares[band] + moved * self.prior[band];
-            self.shares[band] = before * (wrong + (1.0 - 2.0 * wrong) * agrees);
+            self.shares[band] = before * agrees;
             sum += self.shares[band];
         }
         for share in &mut self.shares {

@@ -13,7 +13,7 @@ mod answer;
 mod belief;
 mod replay;
 
-use belief::Belief;
+use belief::{Belief, Wrong};
 
 use crate::scenario::search::MOST_TRIALS;
 
@@ -32,11 +32,18 @@ const DIGITS: i32 = 4;
 /// So likely the limit is within the bracket before its ends are tried at full length.
 const SURE: f64 = 0.8;
 /// What failed within this ratio above the upper end seconds its failure.
-const SECONDS: f64 = 1.03;
-/// How often a trial is wrong, as far as the belief goes.
-const WRONG: f64 = 0.05;
-/// How often a trial in which the generator was late is no sign of where the limit is.
-const VOID_WRONG: f64 = 0.2;
+const SECONDS: f64 = 1.015;
+/// How often a trial fails below the limit, and how often one holds above it, as far as the belief goes: a machine
+/// pauses more often than it forgets to.
+const WRONG: Wrong = Wrong {
+    below: 0.1,
+    above: 0.03,
+};
+/// The same where the generator was late, which is less of a sign.
+const VOID_WRONG: Wrong = Wrong {
+    below: 0.2,
+    above: 0.2,
+};
 /// How likely the limit moves from one trial to the next.
 const MOVED: f64 = 0.05;
 /// Without a highest rate, this many times what a closed loop reached.
