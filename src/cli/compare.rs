@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use crate::plan::Plan;
 use crate::report::text::View;
 use crate::report::versus::{Versus, differs};
 use crate::report::{Format, html, junit};
@@ -27,6 +28,9 @@ pub fn compare(command: &Compare, output: &Output) -> Exit {
         Err(error) => return output.fail(Exit::Usage, error),
     };
     let Some(second) = &command.other else {
+        if let Err(error) = refuse_search(&first.results.plan) {
+            return output.fail(Exit::Usage, error);
+        }
         let points = first.results.points();
         let results = telling(&points).unwrap_or(&first.results);
         let reference = match reference(results, command.reference.as_deref(), &options) {
@@ -190,6 +194,9 @@ fn versus<'a>(
     candidate: &'a Stored,
     options: &Options,
 ) -> Result<Versus<'a>, String> {
+    for stored in [baseline, candidate] {
+        refuse_search(&stored.results.plan)?;
+    }
     let pairs = runs(&baseline.results, &candidate.results, options);
     if pairs.is_empty() {
         let labels = |results: &Results| {
@@ -208,6 +215,18 @@ fn versus<'a>(
         ));
     }
     Ok(Versus::runs(baseline, candidate, pairs))
+}
+
+/// A search has each broker at a rate of its own, so that its figures say nothing beside each other.
+pub fn refuse_search(plan: &Plan) -> Result<(), String> {
+    match plan.search {
+        None => Ok(()),
+        Some(_) => Err(format!(
+            "`{}` is a search for the capacity, whose trials are at rates of their own: they are not compared; compare the \
+             brackets that its report prints, or runs at one rate: `--set workload.load={{rate: …}}`",
+            plan.scenario
+        )),
+    }
 }
 
 fn reference(results: &Results, asked: Option<&str>, options: &Options) -> Result<usize, String> {

@@ -2,7 +2,7 @@
 
 use crate::report::history::render;
 use crate::report::text::View;
-use crate::results::Archive;
+use crate::results::{Archive, Stored};
 use crate::scenario::suggest::did_you_mean;
 use crate::stats::exit::Exit;
 use crate::stats::history::{Options, histories};
@@ -13,10 +13,21 @@ use super::output::Output;
 
 /// Prints how figures went from run to run.
 pub fn history(command: &History, output: &Output) -> Exit {
-    let archive = match Archive::read(&command.folder) {
+    let mut archive = match Archive::read(&command.folder) {
         Ok(archive) => archive,
         Err(error) => return output.fail(Exit::Usage, error),
     };
+    let (searches, runs) = archive
+        .runs
+        .into_iter()
+        .partition(|it| it.results.plan.search.is_some());
+    let searches: Vec<Stored> = searches;
+    archive.runs = runs;
+    let told = searches.iter().map(|it| {
+        let folder = it.folder.display();
+        format!("`{folder}` is a search for the capacity, whose trials are at rates of their own")
+    });
+    archive.passed_over.extend(told);
     for reason in &archive.passed_over {
         output.remark(format!("⚠ passed over: {}", printable(reason)));
     }

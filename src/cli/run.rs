@@ -66,6 +66,12 @@ fn carry_out(
         Some(path) => Some(Stored::open(path).map_err(|error| (Exit::Usage, error.to_string()))?),
         None => None,
     };
+    if let Some(baseline) = &baseline {
+        // Before anything is measured that could not be judged.
+        for plan in [&plan, &baseline.results.plan] {
+            compare::refuse_search(plan).map_err(|error| (Exit::Usage, error))?;
+        }
+    }
     if let Some(baseline) = baseline.as_ref().filter(|_| !command.no_interleave) {
         measure_beside(&mut plan, &baseline.results, output);
     }
@@ -239,7 +245,7 @@ impl Exported {
 
     fn hear(&mut self, event: &Event) {
         match event {
-            Event::Begin(trial, _) => self.metrics.begin(trial),
+            Event::Begin(trial, _, tried) => self.metrics.begin(trial, *tried),
             Event::Progress(progress) => self.metrics.progress(progress),
             Event::End(record, attempt, again) => self.metrics.end(record, attempt, *again),
             Event::Suspended(_) | Event::Say(_) => return,
@@ -272,7 +278,7 @@ fn live(command: &Run, plan: &Plan, output: &Output) -> Live {
 fn show(live: &mut Live, event: Event) {
     match event {
         Event::Suspended(servers) => live.suspended(servers),
-        Event::Begin(trial, attempt) => live.begin(trial, attempt),
+        Event::Begin(trial, attempt, tried) => live.begin(trial, attempt, tried),
         Event::Progress(progress) => live.progress(progress),
         Event::End(_, attempt, again) => live.end(&Ended::of(attempt, again)),
         Event::Say(words) => live.say(&words),

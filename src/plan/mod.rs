@@ -2,6 +2,7 @@
 //!
 //! `mqbench check` prints a [`Plan`] and `run` carries it out: there is no second path.
 
+mod acknowledged;
 pub mod beside;
 mod guarantee;
 mod missing;
@@ -11,6 +12,7 @@ pub mod order;
 pub mod print;
 mod resolve;
 pub mod schema;
+mod search;
 mod security;
 
 pub use missing::{LeftOut, leave_out};

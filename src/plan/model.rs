@@ -14,7 +14,7 @@ use crate::scenario::units::Rate;
 use crate::scenario::workload::{
     Delivery, Durability, Load, Measure, Phases, Transaction, Workload,
 };
-use crate::scenario::{Disturbed, FilledIn, Secret, Threshold};
+use crate::scenario::{Disturbed, FilledIn, Objective, Secret, Threshold};
 
 use super::missing::LeftOut;
 
@@ -32,6 +32,10 @@ pub struct Plan {
     /// The rates of a sweep, the lowest first: its *load points*. Otherwise empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sweep: Vec<Rate>,
+    /// What a search looks for: then the workload has the lowest rate that it may try, and the trials are the most that
+    /// it may need. See [`Plan::at_rate`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search: Option<Objective>,
     /// The load point of a sweep that this is the part of; `None` of a whole plan. See [`Plan::at`].
     #[serde(skip)]
     pub point: Option<usize>,
@@ -181,7 +185,7 @@ pub struct GivenSetting {
 pub struct PlannedTrial {
     /// From 1, in the order of running.
     pub number: u32,
-    /// From 1; a block is one trial of every broker.
+    /// From 1; a block is one trial of every broker. Of a search it is a round.
     pub block: u32,
     /// Index into the plan's brokers.
     pub broker: usize,
@@ -199,7 +203,7 @@ pub fn is_zero(point: &usize) -> bool {
 }
 
 /// What a trial takes besides its phases: connections, destinations, clean-up.
-const AROUND_A_TRIAL: Duration = Duration::from_secs(1);
+pub(super) const AROUND_A_TRIAL: Duration = Duration::from_secs(1);
 
 impl Plan {
     /// What a broker is asked to do: the workload with the guarantee that is asked of this one.
@@ -245,6 +249,9 @@ impl Plan {
     /// How long it will take if every drain ends at once, and if none does before its limit. `None`
     /// where nothing says how long the measured part is (a count of messages without a rate).
     pub fn estimate(&self) -> Option<(Duration, Duration)> {
+        if self.search.is_some() {
+            return self.estimate_of_search();
+        }
         if self.points() > 1 {
             let mut parts = (0..self.points()).map(|point| self.at(point).estimate());
             return parts.try_fold((Duration::ZERO, Duration::ZERO), |sum, part| {

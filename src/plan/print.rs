@@ -2,9 +2,10 @@
 //! settings, every trial in order, and every default that was filled in.
 
 use crate::drivers::descriptor::{Order, Side};
-use crate::scenario::Tls;
+use crate::scenario::search::MOST_PROBES;
 use crate::scenario::units::{Rate, duration};
-use crate::scenario::workload::{Arrival, Load, Measure, Payload, Workload};
+use crate::scenario::workload::{Arrival, Load, Measure, Payload, Phases};
+use crate::scenario::{Objective, Tls};
 use crate::servers::find::CONTAINER;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::style::{self, pad, paint, width, wrap};
@@ -93,7 +94,7 @@ pub fn print(plan: &Plan, columns: usize, color: bool) -> String {
 fn summary(page: &mut Page, plan: &Plan) {
     let (workload, phases) = (&plan.workload, &plan.phases);
     let names = 9;
-    page.row(2, "workload", names, &workload_line(workload, &plan.sweep));
+    page.row(2, "workload", names, &workload_line(plan));
     let asked = match plan.is_unequal() {
         true => "a guarantee of each broker's own (rank_unequal)".to_owned(),
         false => format!(
@@ -117,23 +118,10 @@ fn summary(page: &mut Page, plan: &Plan) {
             duration::text(phases.drain)
         ),
     );
-    let blocks = plan.trials.last().map_or(0, |trial| trial.block);
-    page.row(
-        2,
-        "trials",
-        names,
-        &format!(
-            "{} = {}{} × {}, shuffled from seed {}",
-            plan.trials.len(),
-            counted(plan.brokers.len(), "broker"),
-            match plan.points() {
-                1 => String::new(),
-                points => format!(" × {points} rates"),
-            },
-            counted(blocks as usize, "block"),
-            plan.seed
-        ),
-    );
+    if let Some(objective) = &plan.search {
+        page.row(2, "search", names, &search_line(objective, plan));
+    }
+    page.row(2, "trials", names, &trials_line(plan));
     page.row(
         2,
         "disturbed",
@@ -155,7 +143,47 @@ fn summary(page: &mut Page, plan: &Plan) {
     page.row(2, "takes", names, &takes);
 }
 
-fn workload_line(workload: &Workload, sweep: &[Rate]) -> String {
+fn trials_line(plan: &Plan) -> String {
+    let blocks = plan.trials.last().map_or(0, |trial| trial.block) as usize;
+    let (most, blocks) = match plan.search {
+        Some(_) => ("at most ", counted(blocks, "round")),
+        None => ("", counted(blocks, "block")),
+    };
+    format!(
+        "{most}{} = {}{} × {blocks}, shuffled from seed {}",
+        plan.trials.len(),
+        counted(plan.brokers.len(), "broker"),
+        match plan.points() {
+            1 => String::new(),
+            points => format!(" × {points} rates"),
+        },
+        plan.seed
+    )
+}
+
+/// How a search goes about it.
+fn search_line(objective: &Objective, plan: &Plan) -> String {
+    let measure = |phases: Phases| match phases.measure {
+        Measure::Time(time) => duration::text(time),
+        Measure::Count(count) => format!("{count} messages"),
+    };
+    let parts = [
+        format!(
+            "at most {MOST_PROBES} probes a broker, the first a closed loop (not where `max_rate` is set), the others of {} or as \
+             long as the objective needs",
+            measure(objective.closed(&plan.phases))
+        ),
+        format!(
+            "then one of {} at each end of what they found; where one of these contradicts, the search goes on",
+            measure(plan.phases)
+        ),
+        format!("nothing below {}", objective.lowest),
+    ];
+    parts.join(" · ")
+}
+
+fn workload_line(plan: &Plan) -> String {
+    let workload = &plan.workload;
     let message = &workload.message;
     let size = match message.sizes.as_slice() {
         [one] => one.size.to_string(),
@@ -180,9 +208,12 @@ fn workload_line(workload: &Workload, sweep: &[Rate]) -> String {
     };
     let load = match &workload.load {
         Load::Rate { rate, arrival } => {
-            let rates: Vec<String> = match sweep {
-                [] => vec![rate.to_string()],
-                sweep => sweep.iter().map(Rate::to_string).collect(),
+            let rates: Vec<String> = match (&plan.search, plan.sweep.as_slice()) {
+                (Some(objective), _) => {
+                    vec![format!("the highest rate with {}", objective.condition)]
+                }
+                (None, []) => vec![rate.to_string()],
+                (None, sweep) => sweep.iter().map(Rate::to_string).collect(),
             };
             format!("{}, open loop, {}", rates.join(" | "), spaced(arrival))
         }
@@ -356,9 +387,13 @@ fn encryption(tls: &Tls) -> String {
 }
 
 fn trials(page: &mut Page, plan: &Plan) {
-    page.heading("trials, in this order");
+    page.heading(match plan.search {
+        Some(_) => "trials, in this order; whoever is settled is left out of further rounds",
+        None => "trials, in this order",
+    });
     let name_of = |trial: &PlannedTrial| match plan.sweep.get(trial.point) {
         Some(rate) => format!("block {} at {rate}", trial.block),
+        None if plan.search.is_some() => format!("round {}", trial.block),
         None => format!("block {}", trial.block),
     };
     let names = plan.trials.iter().map(|trial| width(&name_of(trial))).max();

@@ -6,13 +6,14 @@ use crate::drivers;
 use crate::drivers::descriptor::{Descriptor, PatternSpec, Side};
 use crate::engine::run::MOST_THREADS;
 use crate::engine::task::WindowBy;
+use crate::scenario::search::MOST_TRIALS;
 use crate::scenario::suggest::did_you_mean;
-use crate::scenario::threshold::Metric;
 use crate::scenario::workload::{Load, Pattern, Transaction};
 use crate::scenario::{BrokerEntry, Scenario};
 use crate::servers;
 use crate::terminal::diagnostic::Diagnostic;
 
+use super::acknowledged;
 use super::guarantee;
 use super::model::{Asked, Connection, GivenOffer, Plan, PlannedBroker, Secrets};
 use super::options;
@@ -38,7 +39,7 @@ pub fn resolve(
         };
         brokers.extend(broker(scenario, entry, driver, drivers, &mut errors));
     }
-    thresholds(scenario, &brokers, &mut errors);
+    acknowledged::check(scenario, &brokers, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -54,10 +55,14 @@ pub fn resolve(
         trials: interleave(
             brokers.len(),
             scenario.sweep.len().max(1),
-            scenario.trials,
+            match scenario.search {
+                Some(_) => MOST_TRIALS,
+                None => scenario.trials,
+            },
             seed,
         ),
         sweep: scenario.sweep.clone(),
+        search: scenario.search.clone(),
         point: None,
         brokers,
         left_out: Vec::new(),
@@ -430,6 +435,8 @@ fn connection(
 fn max_rate(scenario: &Scenario, entry: &BrokerEntry, errors: &mut Vec<Diagnostic>) {
     let Some(most) = entry.max_rate else { return };
     let over = match &scenario.workload.load {
+        // It looks no further than the cap.
+        Load::Rate { .. } if scenario.search.is_some() => None,
         Load::Rate { .. } if !scenario.sweep.is_empty() => {
             let mut rates = scenario.sweep.iter();
             let over = rates.find(|rate| **rate > most);
@@ -451,52 +458,6 @@ fn max_rate(scenario: &Scenario, entry: &BrokerEntry, errors: &mut Vec<Diagnosti
                 .help(format!(
                     "ask for `load: {{rate: {most}}}` or less, or raise `max_rate`"
                 )),
-        );
-    }
-}
-
-/// Latencies that end with an acknowledgement need brokers that give one.
-fn thresholds(scenario: &Scenario, brokers: &[PlannedBroker], errors: &mut Vec<Diagnostic>) {
-    for (number, threshold) in scenario.thresholds.iter().enumerate() {
-        let Metric::Latency(_, latency) = threshold.metric else {
-            continue;
-        };
-        if !latency.needs_acks() {
-            continue;
-        }
-        let about = |broker: &&PlannedBroker| {
-            threshold
-                .broker
-                .as_ref()
-                .is_none_or(|label| *label == broker.label)
-        };
-        let (acking, silent): (Vec<_>, Vec<_>) = brokers
-            .iter()
-            .filter(about)
-            .partition(|broker| broker.offer.acks);
-        let names = |brokers: &[&PlannedBroker]| {
-            let labels: Vec<&str> = brokers.iter().map(|b| b.label.as_str()).collect();
-            labels.join(", ")
-        };
-        if silent.is_empty() {
-            continue;
-        }
-        let help = match acking.first() {
-            Some(first) => format!(
-                "ask it of those that do: `{}: {}`",
-                first.label,
-                threshold.condition()
-            ),
-            None => "ask for `delivery: at-least-once`, or judge `end_to_end` or `transit`".into(),
-        };
-        errors.push(
-            scenario
-                .error(
-                    scenario.place(&format!("thresholds.{number}")),
-                    format!("`{threshold}` needs acknowledgements"),
-                )
-                .label(format!("publishers get none from {}", names(&silent)))
-                .help(help),
         );
     }
 }

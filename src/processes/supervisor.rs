@@ -1,5 +1,6 @@
 //! Carries out a plan: servers, then one worker after the other, each attempt on disk when it ends.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
@@ -16,9 +17,11 @@ use crate::measure::progress::Progress;
 use crate::measure::record::Record;
 use crate::measure::verdict::Outcome;
 use crate::plan::{Connection, Plan, PlannedBroker, PlannedTrial};
-use crate::results::{Attempt, Results, Store, StoreError};
+use crate::results::{Attempt, Results, Store, StoreError, Tried};
+use crate::scenario::units::Rate;
 use crate::scenario::workload::Durability;
 use crate::servers;
+use crate::stats::search::{self, Next};
 
 use super::fleet::{Fleet, Site};
 use super::local::Party;
@@ -90,8 +93,8 @@ pub fn listen_for_interrupts() -> io::Result<()> {
 pub enum Event<'a> {
     /// So many servers are suspended.
     Suspended(usize),
-    /// A trial begins; attempts count from 1.
-    Begin(&'a PlannedTrial, u32),
+    /// A trial begins; attempts count from 1. The last is what a search tries with it.
+    Begin(&'a PlannedTrial, u32, Option<Tried>),
     /// How far it is.
     Progress(Progress),
     /// It is over: all that was seen, what it is worth, and whether it is made again.
@@ -116,14 +119,15 @@ pub fn run(
         if beyond_saturation(results, trial) {
             continue;
         }
-        // What is asked at this trial's load point.
-        let plan = plan.at(trial.point);
+        let Some((plan, tried)) = part(plan, results, trial) else {
+            continue;
+        };
         let mut attempt = 1;
         loop {
             if is_interrupted() {
                 return Ok(());
             }
-            tell(Event::Begin(trial, attempt));
+            tell(Event::Begin(trial, attempt, tried));
             let record = one(
                 &plan,
                 trial,
@@ -133,7 +137,10 @@ pub fn run(
                 &results.manifest.id,
                 tell,
             );
-            let seen = Attempt::of(&record, &plan, trial, attempt);
+            let seen = Attempt {
+                tried,
+                ..Attempt::of(&record, &plan, trial, attempt)
+            };
             // By this sign alone, never by its result; but one that failed or was broken off measured
             // nothing that others could have disturbed.
             let again = seen.disturbed.is_some()
@@ -143,6 +150,7 @@ pub fn run(
             store.keep_trial(trial.number, attempt, &record)?;
             tell(Event::End(&record, &seen, again));
             results.add(seen);
+            results.capacities = search::capacities(results);
             store.keep(results)?;
             if !again {
                 break;
@@ -151,6 +159,24 @@ pub fn run(
         }
     }
     Ok(())
+}
+
+/// What is asked in this trial: at its load point, or what a search wants to know next of its broker, if anything.
+fn part<'a>(
+    plan: &'a Plan,
+    results: &Results,
+    trial: &PlannedTrial,
+) -> Option<(Cow<'a, Plan>, Option<Tried>)> {
+    if plan.search.is_none() {
+        return Some((plan.at(trial.point), None));
+    }
+    let (part, tried) = match search::next(results, trial.broker) {
+        Next::Closed => (plan.closed_loop(), Tried::Loop),
+        Next::Probe(rate) => (plan.at_rate(Rate(rate), false), Tried::Probe(Rate(rate))),
+        Next::Confirm(rate) => (plan.at_rate(Rate(rate), true), Tried::Confirm(Rate(rate))),
+        Next::Over => return None,
+    };
+    Some((Cow::Owned(part), Some(tried)))
 }
 
 /// Whether a broker was offered less than this already, at two load points of a sweep, and could not take it: what

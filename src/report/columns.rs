@@ -5,6 +5,8 @@ use crate::measure::latency::Kind;
 use crate::measure::percentile::{Percentile, SHARES};
 use crate::scenario::workload::{Delivery, Durability, Pattern};
 
+use crate::results::Capacity;
+
 use super::rows::{COUNTS, Row, Scope};
 
 /// The value of a column.
@@ -106,8 +108,18 @@ pub fn fields(row: &Row) -> Vec<(String, Field)> {
     add("sent_per_s", Field::maybe(rates.map(|r| r.sent)));
     add("received_per_s", Field::maybe(rates.map(|r| r.received)));
     add("bytes_per_s", Field::maybe(rates.map(|r| r.bytes)));
-    add("capacity_low_per_s", Field::Empty);
-    add("capacity_high_per_s", Field::Empty);
+    // Of the broker, not of one trial of it.
+    let capacity = match row.scope {
+        Scope::Broker { .. } => row.capacity,
+        Scope::Trial { .. } => None,
+    };
+    let low = capacity.and_then(Capacity::confirmed_low);
+    let high = capacity.and_then(Capacity::confirmed_high);
+    add("capacity_low_per_s", Field::maybe(low.map(|it| it.rate.0)));
+    add(
+        "capacity_high_per_s",
+        Field::maybe(high.map(|it| it.rate.0)),
+    );
     for (place, name) in COUNTS.iter().enumerate() {
         add(name, Field::maybe(row.counts.map(|counts| counts[place])));
     }

@@ -1,5 +1,7 @@
 //! `summary.csv` and `trials.csv`.
 
+use std::borrow::Cow;
+
 use super::columns::{Field, fields};
 use super::rows::{Row, Scope, by_load, by_trial, no_trial};
 use crate::results::Results;
@@ -12,7 +14,11 @@ pub fn summary(results: &Results) -> String {
 
 /// A row for each trial that counts.
 pub fn trials(results: &Results) -> String {
-    let points = results.points();
+    // Of a search all trials, not only those of its point.
+    let points = match results.plan.search {
+        Some(_) => vec![Cow::Borrowed(results)],
+        None => results.points(),
+    };
     let mut rows: Vec<Row> = points.iter().flat_map(|it| by_trial(it)).collect();
     rows.sort_by_key(|row| match row.scope {
         Scope::Trial { block, .. } => (block, row.load.step),

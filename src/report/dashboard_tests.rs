@@ -45,11 +45,11 @@ fn state(brokers: usize) -> State {
         } else {
             Outcome::Ok
         };
-        state.begin(number, 1);
+        state.begin(number, 1, None);
         state.end(&ended(outcome), 30.0);
     }
     let running = brokers as u32 + brokers.min(2) as u32;
-    state.begin(running, 2);
+    state.begin(running, 2, None);
     for second in 1..=12_u64 {
         let mut progress = Progress::starting();
         progress.phase = Phase::Measuring;

@@ -48,7 +48,9 @@ impl Details {
     /// Reads the trials of the run in `folder`.
     pub fn read(folder: &Path, results: &Results) -> Result<Details, OpenError> {
         let mut details = Details::default();
-        let groups = Group::all(results);
+        // Of a search those at the rates that were confirmed to hold: trials at other rates have other latencies.
+        let confirmed = results.plan.search.as_ref().map(|_| results.confirmed());
+        let groups = Group::all(confirmed.as_ref().unwrap_or(results));
         let used: Vec<(u32, u32)> = groups
             .iter()
             .flat_map(|group| group.used())

@@ -67,6 +67,10 @@ fn load(plan: &Plan) -> String {
     match &workload.load {
         _ if workload.publishers == 0 => "a backlog, as fast as it goes".to_owned(),
         Load::Rate { rate, arrival } => {
+            if let Some(objective) = &plan.search {
+                let condition = printable(&objective.condition.to_string());
+                return format!("capacity with {condition}{}, open loop", spaced(arrival));
+            }
             let asked = match (plan.point, plan.sweep.as_slice()) {
                 (None, [lowest, .., highest]) => format!(
                     "{} to {}/s in {} rates",
@@ -129,6 +133,9 @@ fn trials(results: &Results) -> String {
         .standing()
         .filter(|attempt| !attempt.interrupted)
         .count();
+    if results.plan.search.is_some() {
+        return format!("probes, and trials of {length} at both ends");
+    }
     let mut text = format!("{} of {length}", numbers::counted(each, "trial"));
     if points > 1 {
         text.push_str(" at each rate");

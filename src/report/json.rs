@@ -52,7 +52,21 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
             json!({ "warning": said.what, "remedy": said.remedy })
         })
         .collect();
-    let document = json!({
+    let capacities: Vec<Value> = results
+        .capacities
+        .iter()
+        .enumerate()
+        .map(|(place, capacity)| {
+            let mut object = json!({ "broker": label(place) });
+            if let (Some(object), Ok(Value::Object(found))) =
+                (object.as_object_mut(), serde_json::to_value(capacity))
+            {
+                object.extend(found);
+            }
+            object
+        })
+        .collect();
+    let mut document = json!({
         "schema_version": results.schema_version,
         "scenario": results.manifest.scenario,
         "id": results.manifest.id,
@@ -62,6 +76,9 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
         "thresholds": thresholds,
         "warnings": warnings,
     });
+    if !capacities.is_empty() {
+        document["capacities"] = json!(capacities);
+    }
     format!("{document:#}\n")
 }
 

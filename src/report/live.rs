@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::measure::progress::Progress;
 use crate::plan::{Plan, PlannedTrial};
+use crate::results::Tried;
 use crate::terminal::fullscreen::FullScreen;
 use crate::terminal::progress::{Mode, Screen};
 use crate::terminal::stderr::say_line;
@@ -74,9 +75,9 @@ impl Live {
         self.draw();
     }
 
-    /// A trial begins; `attempt` counts from 1.
-    pub fn begin(&mut self, trial: &PlannedTrial, attempt: u32) {
-        locked(&self.state).begin(trial.number, attempt);
+    /// A trial begins; `attempt` counts from 1. `tried` is what a search tries with it.
+    pub fn begin(&mut self, trial: &PlannedTrial, attempt: u32, tried: Option<Tried>) {
+        locked(&self.state).begin(trial.number, attempt, tried);
         self.draw();
     }
 

@@ -3,6 +3,7 @@
 use crate::results::Results;
 use crate::terminal::table::{Align, Table};
 
+use super::capacity::Capacities;
 use super::headline::headline;
 use super::notes::{notes, thresholds};
 use super::sweep::Sweep;
@@ -13,9 +14,10 @@ use super::warnings::warnings;
 pub fn render(results: &Results, folder: Option<&str>) -> String {
     let mut out = format!("**{}**\n\n", escape(&headline(results)));
     let points = results.points();
-    let (tables, notes) = match Sweep::of(&points) {
-        Some(sweep) => (sweep.tables(), sweep.notes()),
-        None => {
+    let (tables, notes) = match (Sweep::of(&points), Capacities::of(&points)) {
+        (_, Some(found)) => (vec![(String::new(), found.table())], found.notes()),
+        (Some(sweep), None) => (sweep.tables(), sweep.notes()),
+        (None, None) => {
             let comparison = Comparison::of(results);
             let table = (String::new(), comparison.table());
             (vec![table], notes(&comparison))

@@ -13,7 +13,7 @@ use crate::measure::percentile::Percentile;
 use crate::measure::progress::{Phase, Progress};
 use crate::measure::record::{Audit, Record, Second};
 use crate::plan::{Plan, PlannedTrial};
-use crate::results::{Attempt, Manifest};
+use crate::results::{Attempt, Manifest, Tried};
 use crate::scenario::workload::Load;
 
 /// What a page is, for the header of an answer.
@@ -123,17 +123,17 @@ impl Metrics {
         Metrics {
             run,
             began: since.map_or(0.0, |it| it.as_secs_f64()),
-            kinds: match plan.workload.load {
-                Load::Max => [Kind::Transit, Kind::Service],
-                _ => [Kind::EndToEnd, Kind::Publish],
-            },
+            kinds: kinds(plan.workload.load == Load::Max),
             brokers: plan.brokers.iter().enumerate().map(broker).collect(),
             current: None,
         }
     }
 
-    /// A trial begins.
-    pub fn begin(&mut self, trial: &PlannedTrial) {
+    /// A trial begins; `tried` is what a search tries with it.
+    pub fn begin(&mut self, trial: &PlannedTrial, tried: Option<Tried>) {
+        if let Some(tried) = tried {
+            self.kinds = kinds(tried == Tried::Loop);
+        }
         self.current = Some((trial.broker, Progress::starting()));
     }
 
@@ -374,6 +374,14 @@ impl Metrics {
                 Number(share),
             );
         }
+    }
+}
+
+/// The latencies that a second has, in a closed loop or by a schedule.
+fn kinds(is_closed: bool) -> [Kind; 2] {
+    match is_closed {
+        true => [Kind::Transit, Kind::Service],
+        false => [Kind::EndToEnd, Kind::Publish],
     }
 }
 

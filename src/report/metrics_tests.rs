@@ -28,7 +28,7 @@ fn counters_go_up_each_second_and_are_put_right_at_the_end() {
     let (plan, mut metrics) = metrics(&["nats"]);
     let published = |metrics: &Metrics| value(&metrics.render(), "mq_messages_published_total{");
     assert_eq!(published(&metrics), Some(0.0));
-    metrics.begin(&plan.trials[0]);
+    metrics.begin(&plan.trials[0], None);
     let mut progress = Progress::starting();
     progress.second = Some(Box::new(second()));
     progress.errors = 3;
@@ -53,7 +53,7 @@ fn counters_go_up_each_second_and_are_put_right_at_the_end() {
         .unwrap();
     assert!(sent.ends_with(" 100000"), "{sent}");
     // A worker that was killed has no record: what was told stays.
-    metrics.begin(&plan.trials[1]);
+    metrics.begin(&plan.trials[1], None);
     metrics.progress(&progress);
     let nothing = Record {
         failure: Some("killed".to_owned()),
@@ -68,7 +68,7 @@ fn counters_go_up_each_second_and_are_put_right_at_the_end() {
 #[test]
 fn latencies_are_those_of_the_last_second_then_those_of_the_trial() {
     let (plan, mut metrics) = metrics(&["nats"]);
-    metrics.begin(&plan.trials[0]);
+    metrics.begin(&plan.trials[0], None);
     let mut progress = Progress::starting();
     progress.second = Some(Box::new(second()));
     metrics.progress(&progress);
@@ -105,7 +105,7 @@ fn a_repeated_trial_is_not_among_those_that_count() {
     let (plan, mut metrics) = metrics(&["nats"]);
     let record = sample::record(1e5);
     for again in [true, false] {
-        metrics.begin(&plan.trials[0]);
+        metrics.begin(&plan.trials[0], None);
         let attempt = Attempt::of(&record, &plan, &plan.trials[0], 1);
         metrics.end(&record, &attempt, again);
     }
@@ -118,7 +118,7 @@ fn a_repeated_trial_is_not_among_those_that_count() {
 #[test]
 fn every_line_is_of_the_format_whatever_the_names_are() {
     let (plan, mut metrics) = metrics(&["a\"b\\c\nd", "日本 {x=\"y\"} 1"]);
-    metrics.begin(&plan.trials[1]);
+    metrics.begin(&plan.trials[1], None);
     let mut progress = Progress::starting();
     progress.second = Some(Box::new(Second {
         server_backlog: Some(4),

@@ -1,5 +1,6 @@
 //! What is shown: one file per format, over the same rows.
 
+pub mod capacity;
 pub mod cells;
 pub mod charts;
 pub mod columns;
@@ -57,6 +58,8 @@ pub fn render(format: Format, results: &Results, view: &View) -> String {
     }
 }
 
+#[cfg(test)]
+mod capacity_tests;
 #[cfg(test)]
 mod dashboard_tests;
 #[cfg(test)]

@@ -360,7 +360,8 @@ fn acknowledged(results: &Results, judged: &Judged, worst: &Judgement) -> String
     let broker = results.plan.brokers.get(worst.broker);
     let asked = broker.is_some_and(|it| it.asked.delivery != Delivery::AtMostOnce);
     let lost = matches!(judged.threshold.metric, Metric::Count(Count::Lost));
-    if !lost || judged.met || !asked {
+    let is_known = matches!(worst.observed, Observed::Value(_));
+    if !lost || judged.met || !asked || !is_known {
         return String::new();
     }
     let trials = results.standing_of(worst.broker);

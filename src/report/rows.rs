@@ -9,10 +9,12 @@ use crate::measure::record::Audit;
 use crate::measure::verdict::Outcome;
 use crate::plan::{Connection, Plan, PlannedBroker};
 use crate::results::bound::Bound;
-use crate::results::{Attempt, Results};
+use crate::results::{Attempt, Capacity, Results, Tried};
 use crate::scenario::workload::{Load, Workload};
 use crate::stats::group::Group;
 use crate::stats::median::{median, median_percentile};
+
+use super::capacity;
 
 /// A broker, or one trial of it.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Row<'a> {
     pub server_version: Option<&'a str>,
     /// What was offered.
     pub load: LoadPoint,
+    /// What a search found of the broker.
+    pub capacity: Option<&'a Capacity>,
     /// What the row sums up.
     pub scope: Scope,
     /// What it is worth; `None` where no trial was made.
@@ -74,7 +78,7 @@ pub enum Scope {
 /// What was offered.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoadPoint {
-    /// `rate`, `max`, `step` or `sweep`.
+    /// `rate`, `max`, `step`, `sweep`, `search` (the ends of a bracket) or `probe` (a trial of a search that only looks).
     pub kind: &'static str,
     /// Of a sweep: which of its rates, from 1.
     pub step: Option<usize>,
@@ -87,6 +91,11 @@ impl LoadPoint {
     pub fn of(plan: &Plan) -> LoadPoint {
         let step = plan.point.map(|point| point + 1);
         match &plan.workload.load {
+            Load::Rate { .. } if plan.search.is_some() => LoadPoint {
+                kind: "search",
+                step,
+                target: None,
+            },
             Load::Rate { rate, .. } => LoadPoint {
                 kind: if step.is_some() { "sweep" } else { "rate" },
                 step,
@@ -108,6 +117,22 @@ impl LoadPoint {
                 }
             }
         }
+    }
+}
+
+impl LoadPoint {
+    /// Of a trial of a search; `None` of another.
+    fn tried(attempt: &Attempt) -> Option<LoadPoint> {
+        let tried = attempt.tried?;
+        Some(LoadPoint {
+            kind: match tried {
+                Tried::Loop => "max",
+                Tried::Probe(_) => "probe",
+                Tried::Confirm(_) => "search",
+            },
+            step: None,
+            target: tried.rate().map(|rate| rate.0),
+        })
     }
 }
 
@@ -199,12 +224,19 @@ pub fn by_broker(results: &Results) -> Vec<Row<'_>> {
             trials: group.trials.len(),
             ok: group.ok.len(),
         };
+        if let Some(capacity) = row.capacity {
+            row.load.target = capacity.confirmed_low().map(|low| low.rate.0);
+        }
         row.outcome = group.outcome;
         (row.reason, row.remedy) = match group.example() {
             Some(example) => (
                 together(&group, &example.verdict.reason),
                 example.verdict.remedy.clone(),
             ),
+            None if row.capacity.is_some() => {
+                let said = row.capacity.and_then(|it| capacity::said(it, row.broker));
+                (said.unwrap_or_default(), String::new())
+            }
             None if results.manifest.interrupted => (
                 "interrupted before its first trial ended".into(),
                 String::new(),
@@ -238,6 +270,7 @@ pub fn by_trial(results: &Results) -> Vec<Row<'_>> {
             trial: attempt.repetition,
             block: attempt.block,
         };
+        row.load = LoadPoint::tried(attempt).unwrap_or(row.load);
         row.outcome = Some(attempt.verdict.outcome);
         row.reason = attempt.verdict.reason.clone();
         row.remedy = attempt.verdict.remedy.clone();
@@ -299,6 +332,7 @@ impl<'a> Row<'a> {
             place,
             server_version: provenance.and_then(|it| it.server_version.as_deref()),
             load: LoadPoint::of(&results.plan),
+            capacity: results.capacities.get(place),
             scope: Scope::Broker {
                 trials: trials.len(),
                 ok: 0,

@@ -3,7 +3,7 @@
 use super::columns::Field;
 use super::csv::{lines_of, text};
 use crate::measure::record::{Record, Second};
-use crate::results::{Attempt, Results};
+use crate::results::{Attempt, Results, Tried};
 use crate::scenario::workload::Load;
 
 /// The latencies of a second, in the order of the columns: the first and third are of an open loop,
@@ -56,7 +56,7 @@ impl Series {
         let label = results
             .broker_of(attempt)
             .map_or("", |it| it.label.as_str());
-        let closed = matches!(results.plan.workload.load, Load::Max);
+        let closed = results.plan.workload.load == Load::Max || attempt.tried == Some(Tried::Loop);
         for second in &record.series {
             let mut line = vec![
                 results.schema_version.to_string(),

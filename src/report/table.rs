@@ -31,7 +31,7 @@ pub struct Comparison<'a> {
     pub shape: Shape,
     /// Figures of each row.
     pub figures: Vec<Vec<Figure>>,
-    /// Whether anybody may win: kinds of exactly-once are not alike.
+    /// Whether anybody may win: kinds of exactly-once are not alike, nor are latencies at other rates.
     pub ranked: bool,
 }
 
@@ -43,11 +43,13 @@ impl<'a> Comparison<'a> {
         let stores = rows.iter().any(|row| row.cost.stored_per_byte > Some(0.0));
         Comparison {
             figures: rows.iter().map(|row| figures(row, shape, stores)).collect(),
-            ranked: !results
-                .plan
-                .brokers
-                .iter()
-                .any(|broker| broker.asked.delivery == Delivery::ExactlyOnce),
+            // At rates of their own nobody is faster than another.
+            ranked: results.plan.search.is_none()
+                && !results
+                    .plan
+                    .brokers
+                    .iter()
+                    .any(|broker| broker.asked.delivery == Delivery::ExactlyOnce),
             shape,
             rows,
         }

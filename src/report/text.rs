@@ -4,6 +4,7 @@ use crate::results::Results;
 use crate::terminal::style::{self, paint, width, wrap};
 use crate::terminal::table::Table;
 
+use super::capacity::Capacities;
 use super::headline::headline;
 use super::notes::{notes, thresholds};
 use super::sweep::Sweep;
@@ -33,8 +34,14 @@ pub fn render(results: &Results, view: &View) -> String {
     page.paragraph("", "  ", &headline(results), style::STRONG);
     page.blank();
     let points = results.points();
-    let (notes, dropped) = match Sweep::of(&points) {
-        Some(sweep) => {
+    let found = Capacities::of(&points);
+    let (notes, dropped) = match (Sweep::of(&points), &found) {
+        (_, Some(found)) => {
+            let dropped = page.table(&found.table(), view);
+            page.blank();
+            (found.notes(), dropped)
+        }
+        (Some(sweep), None) => {
             let mut dropped = Vec::new();
             for (title, table) in sweep.tables() {
                 page.paragraph("  ", "  ", &title, style::STRONG);
@@ -43,7 +50,7 @@ pub fn render(results: &Results, view: &View) -> String {
             }
             (sweep.notes(), dropped)
         }
-        None => {
+        (None, None) => {
             let comparison = Comparison::of(results);
             let dropped = page.table(&comparison.table(), view);
             page.blank();

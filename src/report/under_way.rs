@@ -8,8 +8,7 @@ use crate::measure::progress::{Phase, Progress};
 use crate::measure::record::Second;
 use crate::measure::verdict::Outcome;
 use crate::plan::Plan;
-use crate::results::Attempt;
-use crate::scenario::units::Rate;
+use crate::results::{Attempt, Tried};
 use crate::scenario::workload::Measure;
 use crate::stats::median::median;
 use crate::terminal::diagnostic::printable;
@@ -86,8 +85,9 @@ pub struct State {
     pub labels: Vec<String>,
     /// Number, block and broker, in the order of the plan.
     pub order: Vec<(u32, u32, usize)>,
-    /// For each of them the rate that it is offered in a sweep.
-    pub offered: Vec<Option<Rate>>,
+    /// For each of them what it is offered, where that is not the same for all: `at 5k/s`. In a search it is known when
+    /// the trial begins.
+    pub offered: Vec<Option<String>>,
     /// How many blocks there are.
     pub blocks: u32,
     /// Trials of each broker.
@@ -234,7 +234,7 @@ impl State {
             labels: plan.brokers.iter().map(|it| printable(&it.label)).collect(),
             offered: trials
                 .clone()
-                .map(|it| plan.sweep.get(it.point).copied())
+                .map(|it| plan.sweep.get(it.point).map(|rate| format!("at {rate}")))
                 .collect(),
             order: trials.map(|it| (it.number, it.block, it.broker)).collect(),
             blocks: plan.trials.iter().map(|it| it.block).max().unwrap_or(0),
@@ -269,8 +269,8 @@ impl State {
         current.progress = progress;
     }
 
-    /// A trial begins; attempts count from 1.
-    pub fn begin(&mut self, number: u32, attempt: u32) {
+    /// A trial begins; attempts count from 1. `tried` is what a search tries with it.
+    pub fn begin(&mut self, number: u32, attempt: u32, tried: Option<Tried>) {
         let Some(place) = self.order.iter().position(|it| it.0 == number) else {
             return;
         };
@@ -279,6 +279,13 @@ impl State {
             self.done.clear();
         }
         self.over = place;
+        if let Some(tried) = tried {
+            self.offered[place] = Some(match tried {
+                Tried::Loop => "in a closed loop".to_owned(),
+                Tried::Probe(rate) => format!("at {rate}"),
+                Tried::Confirm(rate) => format!("at {rate}, full length"),
+            });
+        }
         if let Some(watched) = self.watched.get_mut(self.order[place].2) {
             watched.begin();
         }
@@ -340,11 +347,11 @@ impl State {
         self.labels.get(broker).map_or("", String::as_str)
     }
 
-    /// A broker's name with the rate that it is offered in a sweep, by the trial's place.
+    /// A broker's name with what it is offered, by the trial's place.
     fn label_at(&self, place: usize) -> String {
         let label = self.label(self.order[place].2);
         match &self.offered[place] {
-            Some(rate) => format!("{label} at {rate}"),
+            Some(offered) => format!("{label} {offered}"),
             None => label.to_owned(),
         }
     }

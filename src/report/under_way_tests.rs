@@ -23,10 +23,10 @@ fn a_run_in_its_second_block() {
     let plan = sample::plan(&["jetstream", "nats", "zeromq"], 3);
     let mut state = State::new(&plan);
     for number in 1..=4 {
-        state.begin(number, 1);
+        state.begin(number, 1, None);
         state.end(&ended(), 30.0);
     }
-    state.begin(5, 1);
+    state.begin(5, 1, None);
     state.suspended = 2;
     let current = state.current.as_mut().unwrap();
     current.progress = Progress {
@@ -62,7 +62,7 @@ fn an_attempt_ends_with_its_headline_figures() {
 fn a_line_for_each_trial_where_nothing_can_be_drawn() {
     let plan = sample::plan(&["nats"], 2);
     let mut state = State::new(&plan);
-    state.begin(1, 1);
+    state.begin(1, 1, None);
     let disturbed = Ended {
         disturbed: Some(0.06),
         again: true,
@@ -72,13 +72,13 @@ fn a_line_for_each_trial_where_nothing_can_be_drawn() {
         state.end(&disturbed, 30.0),
         "⚠ trial 1 of 2  block 1  nats  5,000/s  p99 410 µs  disturbed: others took 6 % of the CPU, once more"
     );
-    state.begin(1, 2);
+    state.begin(1, 2, None);
     assert!(state.lines(0.0)[1].ends_with("attempt 2"));
     assert_eq!(
         state.end(&ended(), 30.0),
         "✓ trial 1 of 2  block 1  nats  5,000/s  p99 410 µs"
     );
-    state.begin(2, 1);
+    state.begin(2, 1, None);
     let broken_off = Ended {
         broken_off: true,
         ..ended()
@@ -87,7 +87,7 @@ fn a_line_for_each_trial_where_nothing_can_be_drawn() {
         state.end(&broken_off, 3.0),
         "⚠ trial 2 of 2  block 2  nats  broken off"
     );
-    state.begin(2, 1);
+    state.begin(2, 1, None);
     let saturated = Ended {
         outcome: Outcome::Saturated,
         reason: "backlog grew\u{1b}".into(),

@@ -22,8 +22,8 @@ pub enum Warning {
     Interrupted {
         /// Trials that were made.
         made: usize,
-        /// Trials of the plan.
-        planned: usize,
+        /// Trials of the plan; `None` where it has no number of them.
+        planned: Option<usize>,
     },
     /// Trials were disturbed and repeated.
     Repeated {
@@ -120,14 +120,17 @@ pub struct Said {
 pub fn warnings(results: &Results) -> Vec<Warning> {
     let mut found = Vec::new();
     let made = results.standing().filter(|a| !a.interrupted).count();
-    let planned = results.plan.trials.len();
+    let planned = match results.plan.search {
+        Some(_) => None,
+        None => Some(results.plan.trials.len()),
+    };
     if results.manifest.interrupted {
         found.push(Warning::Interrupted { made, planned });
     }
     found.extend(disturbances(results, made));
     let points = results.points();
-    if points.len() == 1 {
-        found.extend(of_point(results));
+    if let [only] = points.as_slice() {
+        found.extend(of_point(only));
         return found;
     }
     let mut is_full = false;
@@ -347,10 +350,13 @@ impl Warning {
                 (format!("at {rate}: {what}"), remedy)
             }
             Warning::Interrupted { made, planned } => (
-                format!(
-                    "interrupted: {made} of {} were made",
-                    counted(*planned as u64, "trial")
-                ),
+                match planned {
+                    Some(planned) => {
+                        let planned = counted(*planned as u64, "trial");
+                        format!("interrupted: {made} of {planned} were made")
+                    }
+                    None => format!("interrupted after {}", counted(*made as u64, "trial")),
+                },
                 String::new(),
             ),
             Warning::Repeated { trials, of, taken } => {

@@ -12,6 +12,7 @@ use crate::measure::resources::{Disturbance, Usage};
 use crate::measure::verdict::{Outcome, Promise, Verdict, judge};
 use crate::plan::{Plan, PlannedTrial, is_zero};
 use crate::scenario::threshold::{Metric, Statistic};
+use crate::scenario::units::Rate;
 use crate::scenario::workload::{Load, Pattern};
 
 /// One attempt at a trial.
@@ -30,6 +31,9 @@ pub struct Attempt {
     /// The load point's place in the plan's sweep; 0 without one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub point: usize,
+    /// What a search tried with it; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Tried>,
     /// Whether this attempt is the one that counts.
     pub stands: bool,
     /// What it is worth.
@@ -72,6 +76,28 @@ pub struct Attempt {
     pub interrupted: bool,
 }
 
+/// What a search tries with a trial.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tried {
+    /// A closed loop: where to begin.
+    Loop,
+    /// Whether a rate may hold: messages per second, over all publishers.
+    Probe(Rate),
+    /// The same in a trial of full length.
+    Confirm(Rate),
+}
+
+impl Tried {
+    /// Messages per second; `None` of a closed loop.
+    pub fn rate(self) -> Option<Rate> {
+        match self {
+            Tried::Loop => None,
+            Tried::Probe(rate) | Tried::Confirm(rate) => Some(rate),
+        }
+    }
+}
+
 /// A percentile that a threshold names.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AskedPercentile {
@@ -109,6 +135,7 @@ impl Attempt {
             repetition: earlier.count() as u32 + 1,
             broker: trial.broker,
             point: trial.point,
+            tried: None,
             stands: true,
             verdict: judge(record, workload, promise),
             disturbed: record.usage.disturbed(plan.disturbed.share.0),

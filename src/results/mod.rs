@@ -3,13 +3,15 @@
 pub mod archive;
 pub mod attempt;
 pub mod bound;
+pub mod capacity;
 pub mod model;
 pub mod open;
 pub mod provenance;
 pub mod store;
 
 pub use archive::Archive;
-pub use attempt::Attempt;
+pub use attempt::{Attempt, Tried};
+pub use capacity::Capacity;
 pub use model::{Manifest, Results, SCHEMA_VERSION};
 pub use open::{OpenError, Stored};
 pub use provenance::Provenance;

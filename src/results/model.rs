@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
+use super::capacity::Capacity;
 use super::provenance::Provenance;
 use crate::plan::{Plan, PlannedBroker, is_zero};
 use crate::scenario::Threshold;
@@ -27,6 +28,9 @@ pub struct Results {
     pub provenance: Provenance,
     /// What was done, in the order in which it was.
     pub attempts: Vec<Attempt>,
+    /// What a search found, one for each broker of the plan; empty without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capacities: Vec<Capacity>,
     /// What became of the thresholds; empty until the run is done, and where there are none.
     pub thresholds: Vec<Judged>,
 }
@@ -95,6 +99,7 @@ impl Results {
             scenario_text,
             provenance,
             attempts: Vec::new(),
+            capacities: Vec::new(),
             thresholds: Vec::new(),
         }
     }
@@ -112,10 +117,25 @@ impl Results {
     }
 
     /// The run as one run for each load point, the lowest first. Without a sweep there is one point, which is the
-    /// run.
+    /// run; of a search it has of each broker the trial at the highest rate that was confirmed to hold, and no other.
     pub fn points(&self) -> Vec<Cow<'_, Results>> {
+        if self.plan.search.is_some() {
+            return vec![Cow::Owned(self.confirmed())];
+        }
         let points = 0..self.plan.points();
         points.map(|point| self.at(point)).collect()
+    }
+
+    /// Of a search: the run with the trial of each broker at the highest rate that was confirmed to hold.
+    pub fn confirmed(&self) -> Results {
+        let is_low = |attempt: &&Attempt| {
+            let capacity = self.capacities.get(attempt.broker);
+            let low = capacity.and_then(Capacity::confirmed_low);
+            attempt.stands && low.is_some_and(|low| low.trial == attempt.trial)
+        };
+        let mut part = self.clone();
+        part.attempts = self.attempts.iter().filter(is_low).cloned().collect();
+        part
     }
 
     fn at(&self, point: usize) -> Cow<'_, Results> {
@@ -136,6 +156,7 @@ impl Results {
             scenario_text: self.scenario_text.clone(),
             provenance: self.provenance.clone(),
             attempts: attempts.cloned().collect(),
+            capacities: Vec::new(),
             thresholds: self.thresholds.iter().map(about_it).collect(),
         })
     }

@@ -34,6 +34,7 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
         seed: 7,
         workload: asked.workload,
         sweep: Vec::new(),
+        search: None,
         point: None,
         phases: asked.phases,
         thresholds: Vec::new(),
@@ -221,6 +222,7 @@ pub fn begun(plan: Plan) -> Results {
         },
         plan,
         attempts: Vec::new(),
+        capacities: Vec::new(),
         thresholds: Vec::new(),
     }
 }

@@ -30,6 +30,7 @@ builtin!(
     "large-messages",
     "many-connections",
     "sweep",
+    "capacity",
     "ten-thousand",
     "documents",
     "loopback"

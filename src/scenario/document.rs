@@ -246,7 +246,7 @@ pub struct LoadMap {
     pub steps: Option<Vec<Step>>,
     /// Each of these rates, in trials of its own: latency against offered load.
     pub sweep: Option<SweepDocument>,
-    /// Find the highest rate that meets this.
+    /// Find the highest rate that meets this: `"p99(end_to_end) < 10ms"`.
     pub search: Option<String>,
 }
 

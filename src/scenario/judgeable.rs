@@ -19,17 +19,28 @@ pub(super) fn check(scenario: &Scenario, findings: &mut Findings) {
             let at = scenario.place(&path);
             findings.push(no_such_broker(scenario, at, broker));
         }
-        if let Some((reason, help)) = obstacle(threshold, &scenario.workload, &scenario.phases) {
+        if let Some((reason, help)) = obstacle(threshold, &scenario.workload, scenario.messages()) {
             findings.add(&path, format!("`{threshold}` {reason}"), help);
         }
     }
+    if let Some(objective) = &scenario.search
+        && let Some((reason, help)) = obstacle(&objective.condition, &scenario.workload, None)
+    {
+        let condition = &objective.condition;
+        findings.add(
+            "workload.load.search",
+            format!("`{condition}` {reason}"),
+            help,
+        );
+    }
 }
 
-/// Why a threshold could never be judged, and what to do; `None` where it can be.
+/// Why a threshold could never be judged, and what to do; `None` where it can be. `messages` are those of the measured
+/// part of one trial, where that is known.
 pub(super) fn obstacle(
     threshold: &Threshold,
     workload: &Workload,
-    phases: &Phases,
+    messages: Option<f64>,
 ) -> Option<(String, String)> {
     let because = |reason: &str, help: &str| Some((reason.to_owned(), help.to_owned()));
     let backlog = workload.drains_backlog();
@@ -59,7 +70,7 @@ pub(super) fn obstacle(
             if workload.consumers == 0 && latency.needs_consumers() {
                 return because("needs consumers, and there are none", "use `publish`");
             }
-            too_few(statistic, latency.needs_consumers(), workload, phases)
+            too_few(statistic, latency.needs_consumers(), workload, messages)
         }
         Metric::Count(count) => {
             let received = !matches!(
@@ -98,7 +109,7 @@ fn too_few(
     statistic: Statistic,
     per_group: bool,
     workload: &Workload,
-    phases: &Phases,
+    messages: Option<f64>,
 ) -> Option<(String, String)> {
     let Statistic::Percentile(percentile) = statistic else {
         return None;
@@ -108,7 +119,7 @@ fn too_few(
     } else {
         1.0
     };
-    let samples = workload.messages(phases)? * copies;
+    let samples = messages? * copies;
     let share = 1.0 - percentile / 100.0;
     // Half a sample of tolerance: 99.9 is not exact in binary.
     if samples * share + 0.5 >= SAMPLES_BEYOND {

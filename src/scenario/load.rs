@@ -6,7 +6,7 @@ use crate::terminal::diagnostic::Diagnostic;
 
 use super::brokers::{self, BrokerEntry};
 use super::decode::{Fault, decode};
-use super::document::Document;
+use super::document::{Document, LoadDocument};
 use super::model::Scenario;
 use super::overrides::{Overrides, apply, as_map};
 use super::quick::shorten;
@@ -17,7 +17,7 @@ use super::threshold::Threshold;
 use super::tree::{self, Node, Value};
 use super::unsupported::unsupported;
 use super::validate::validate;
-use super::{builtin, words};
+use super::{builtin, search, words};
 
 /// Reads a file or a built-in scenario, with the process's own environment.
 pub fn load(reference: &str, overrides: &Overrides) -> Result<Scenario, Vec<Diagnostic>> {
@@ -167,7 +167,8 @@ impl Reading<'_> {
             let encrypted = entries.iter_mut().filter_map(|entry| entry.tls.as_mut());
             encrypted.for_each(|tls| tls.resolve_paths(folder));
         }
-        let resolved = resolve(&document, folder).map_err(|unresolved| {
+        let objective = self.objective(&document)?;
+        let resolved = resolve(&document, folder, objective).map_err(|unresolved| {
             let error = |it: super::resolve::Unresolved| {
                 self.source
                     .error(self.root.place(it.path), it.message)
@@ -240,38 +241,17 @@ impl Reading<'_> {
         let mut read = Vec::new();
         let mut errors = Vec::new();
         for (number, written) in document.thresholds.iter().flatten().enumerate() {
-            match written.text.parse::<Threshold>() {
+            let path = match &written.broker {
+                Some(broker) => format!("thresholds.{number}.{broker}"),
+                None => format!("thresholds.{number}"),
+            };
+            match self.condition(&path, &written.text) {
                 Ok(threshold) if written.broker.is_some() => read.push(Threshold {
                     broker: written.broker.clone(),
                     ..threshold
                 }),
                 Ok(threshold) => read.push(threshold),
-                Err(error) => {
-                    let path = match &written.broker {
-                        Some(broker) => format!("thresholds.{number}.{broker}"),
-                        None => format!("thresholds.{number}"),
-                    };
-                    let mut at = self.root.place(&path);
-                    let (start, length) = error.span;
-                    // Quotes come before the text and are part of the place.
-                    let exact = (at.width as usize) == written.text.chars().count();
-                    if exact && length > 0 {
-                        at.column = at.column.saturating_add(u32::try_from(start).unwrap_or(0));
-                        at.width = u32::try_from(length).unwrap_or(1);
-                    }
-                    let node = self.root.at_place(self.root.place(&path));
-                    let message = match node {
-                        Some(node) if node.from_environment => {
-                            "what the environment gives is no condition".to_owned()
-                        }
-                        _ => error.message,
-                    };
-                    let diagnostic = self.source.error(at, message);
-                    errors.push(match error.label {
-                        Some(label) => diagnostic.label(label),
-                        None => diagnostic,
-                    });
-                }
+                Err(error) => errors.push(*error),
             }
         }
         if errors.is_empty() {
@@ -279,6 +259,53 @@ impl Reading<'_> {
         } else {
             Err(errors)
         }
+    }
+
+    /// What a search looks for, if there is one.
+    fn objective(&self, document: &Document) -> Result<Option<Threshold>, Vec<Diagnostic>> {
+        let Some(LoadDocument::Map(map)) = &document.workload.load else {
+            return Ok(None);
+        };
+        let Some(text) = &map.search else {
+            return Ok(None);
+        };
+        let path = "workload.load.search";
+        let condition = self.condition(path, text).map_err(|error| vec![*error])?;
+        match search::unfit(&condition) {
+            None => Ok(Some(condition)),
+            Some((message, help)) => {
+                let error = self.source.error(self.root.place(path), message);
+                Err(vec![error.help(help)])
+            }
+        }
+    }
+
+    /// Reads the condition that stands under a path.
+    fn condition(&self, path: &str, text: &str) -> Result<Threshold, Box<Diagnostic>> {
+        let error = match text.parse::<Threshold>() {
+            Ok(threshold) => return Ok(threshold),
+            Err(error) => error,
+        };
+        let mut at = self.root.place(path);
+        let (start, length) = error.span;
+        // Quotes come before the text and are part of the place.
+        let exact = (at.width as usize) == text.chars().count();
+        if exact && length > 0 {
+            at.column = at.column.saturating_add(u32::try_from(start).unwrap_or(0));
+            at.width = u32::try_from(length).unwrap_or(1);
+        }
+        let node = self.root.at_place(self.root.place(path));
+        let message = match node {
+            Some(node) if node.from_environment => {
+                "what the environment gives is no condition".to_owned()
+            }
+            _ => error.message,
+        };
+        let diagnostic = self.source.error(at, message);
+        Err(Box::new(match error.label {
+            Some(label) => diagnostic.label(label),
+            None => diagnostic,
+        }))
     }
 
     fn scenario(
@@ -297,6 +324,7 @@ impl Reading<'_> {
             brokers,
             workload: resolved.workload,
             sweep: resolved.sweep,
+            search: resolved.search,
             phases: resolved.phases,
             trials: resolved.trials,
             thresholds,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::terminal::diagnostic::Diagnostic;
 
 use super::brokers::BrokerEntry;
+use super::search::Objective;
 use super::source::{Place, Source};
 use super::threshold::Threshold;
 use super::tree::Node;
@@ -27,9 +28,11 @@ pub struct Scenario {
     pub workload: Workload,
     /// The rates of a sweep, the lowest first, which is also the workload's; otherwise empty.
     pub sweep: Vec<Rate>,
+    /// What a search looks for, if there is one; its lowest rate is the workload's.
+    pub search: Option<Objective>,
     /// The parts of a trial.
     pub phases: Phases,
-    /// Repetitions for each broker, and each rate of a sweep.
+    /// Repetitions for each broker, and each rate of a sweep; 1 in a search, which decides itself.
     pub trials: u32,
     /// What must hold in the end.
     pub thresholds: Vec<Threshold>,
@@ -51,6 +54,15 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Messages of the measured part of one trial, where that can be known beforehand: the trials of a search are as
+    /// long as what they judge needs.
+    pub(super) fn messages(&self) -> Option<f64> {
+        match self.search {
+            Some(_) => None,
+            None => self.workload.messages(&self.phases),
+        }
+    }
+
     /// Where the value under a dotted path stands, or the nearest thing above it.
     pub fn place(&self, path: &str) -> Place {
         self.tree.place(path)

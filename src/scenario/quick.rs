@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::judgeable::obstacle;
 use super::model::Scenario;
+use super::search::Objective;
 use super::units::duration::text;
 use super::workload::{Load, Measure};
 
@@ -17,7 +18,7 @@ const MESSAGES: u64 = 20_000;
 /// so few messages cannot judge are left out.
 pub fn shorten(scenario: &mut Scenario) {
     let mut changed = Vec::new();
-    if scenario.trials > 1 {
+    if scenario.trials > 1 && scenario.search.is_none() {
         changed.push(format!("trials: 1 instead of {}", scenario.trials));
         scenario.trials = 1;
     }
@@ -65,9 +66,16 @@ pub fn shorten(scenario: &mut Scenario) {
         }
         _ => {}
     }
-    let (workload, phases) = (&scenario.workload, &scenario.phases);
+    if let Some(objective) = &mut scenario.search {
+        // Shorter trials need more messages a second.
+        *objective = Objective::new(objective.condition.clone(), &scenario.phases);
+        if let Load::Rate { rate, .. } = &mut scenario.workload.load {
+            *rate = objective.lowest;
+        }
+    }
+    let (workload, messages) = (&scenario.workload, scenario.messages());
     scenario.thresholds.retain(|threshold| {
-        let kept = obstacle(threshold, workload, phases).is_none();
+        let kept = obstacle(threshold, workload, messages).is_none();
         if !kept {
             changed.push(format!("without {threshold}: too few messages to judge it"));
         }

@@ -172,6 +172,41 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn an_objective_that_is_none_is_refused_where_it_stands() {
+    let of =
+        |search: &str| format!("brokers: [nats]\nworkload: {{load: {{search: '{search}'}}}}\n");
+    refused(&of("x"), &["`x` compares nothing", "2:"]);
+    refused(
+        &of("p99(end_to_edn) < 10ms"),
+        &["unknown latency `end_to_edn`", "`end_to_end`", "2:"],
+    );
+    refused(&of("p99(end_to_end) < 10"), &["10", "2:"]);
+    refused(
+        &of("lost == 0"),
+        &["`lost == 0` is a count", "p99(end_to_end) < 10ms", "2:"],
+    );
+    refused(&of("received_per_s > 5k/s"), &["is a throughput"]);
+    refused(
+        &of("p99(end_to_end) > 10ms"),
+        &["does not get harder to meet"],
+    );
+    refused(&of("p99(lateness) < 1ms"), &["about the generator"]);
+    refused(&of("nats: p99(end_to_end) < 1ms"), &["about one broker"]);
+    refused(
+        "brokers: [nats]\nworkload: {consumers: 0, load: {search: p99(end_to_end) < 1ms}}\n",
+        &["needs consumers", "2:"],
+    );
+    refused(
+        "brokers: [nats]\nworkload: {load: {search: p99(end_to_end) < 1ms}}\ntrials: 3\n",
+        &["a search decides itself", "3:", "at most 12 probes"],
+    );
+    refused(
+        "brokers: [nats]\nworkload: {load: {search: p99(end_to_end) < 1ms, rate: 1k/s}}\n",
+        &["both `rate` and `search`"],
+    );
+}
+
+#[test]
 fn settings_that_nothing_honours_yet_are_refused_by_name() {
     let of = |workload: &str| format!("brokers: [nats]\nworkload: {{{workload}}}\n");
     refused(
@@ -179,7 +214,6 @@ fn settings_that_nothing_honours_yet_are_refused_by_name() {
         &["`pattern: request-reply` is not supported yet", "backlog"],
     );
     refused(&of("load: max, pattern: stream"), &["pattern: stream"]);
-    refused(&of("load: {search: x}"), &["`load: {search: …}`"]);
     refused(
         &of("load: max, transaction: {messages: 0}"),
         &["`transaction.messages` must be at least 1"],

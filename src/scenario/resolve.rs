@@ -8,7 +8,9 @@ use super::document::{
     SizesDocument, WorkloadDocument,
 };
 use super::model::{Disturbed, FilledIn};
+use super::search::Objective;
 use super::sweep;
+use super::threshold::Threshold;
 use super::units::duration::Time;
 use super::units::{Fraction, Rate, Size};
 use super::workload::{
@@ -34,6 +36,8 @@ pub struct Resolved {
     pub workload: Workload,
     /// The rates of a sweep, the lowest first; otherwise empty.
     pub sweep: Vec<Rate>,
+    /// What a search looks for.
+    pub search: Option<Objective>,
     /// The parts of a trial.
     pub phases: Phases,
     /// Repetitions for each broker.
@@ -69,12 +73,16 @@ impl Defaults {
     }
 }
 
-/// Fills in the defaults. `folder` is what relative paths of files are relative to.
-pub fn resolve(document: &Document, folder: Option<&Path>) -> Result<Resolved, Vec<Unresolved>> {
+/// Fills in the defaults. `folder` is what relative paths of files are relative to; `condition` is that of a search.
+pub fn resolve(
+    document: &Document,
+    folder: Option<&Path>,
+    condition: Option<Threshold>,
+) -> Result<Resolved, Vec<Unresolved>> {
     let mut errors = Vec::new();
     let mut defaults = Defaults::default();
     let sweep = sweep::rates(&document.workload, &mut errors);
-    let workload = workload(
+    let mut workload = workload(
         &document.workload,
         sweep.first(),
         folder,
@@ -87,7 +95,25 @@ pub fn resolve(document: &Document, folder: Option<&Path>) -> Result<Resolved, V
         &mut defaults,
         &mut errors,
     );
-    let trials = defaults.count(document.trials, "trials", 5);
+    let search = condition.map(|condition| Objective::new(condition, &phases));
+    if let (Some(objective), Some(Load::Rate { rate, .. })) =
+        (&search, workload.as_mut().map(|it| &mut it.load))
+    {
+        *rate = objective.lowest;
+    }
+    let trials = match (&search, document.trials) {
+        (None, given) => defaults.count(given, "trials", 5),
+        (Some(_), None) => 1,
+        (Some(_), Some(_)) => {
+            errors.push(Unresolved {
+                path: "trials",
+                message: "a search decides itself how many trials it makes".to_owned(),
+                help: "leave `trials` out: there are at most 12 probes of each broker, and a trial of full length at \
+                       each end of what they find",
+            });
+            1
+        }
+    };
     let disturbed = document.disturbed.clone().unwrap_or_default();
     let disturbed = Disturbed {
         share: defaults.or(disturbed.share, "disturbed.share", Fraction(0.02), "2%"),
@@ -97,6 +123,7 @@ pub fn resolve(document: &Document, folder: Option<&Path>) -> Result<Resolved, V
         Some(workload) if errors.is_empty() => Ok(Resolved {
             workload,
             sweep,
+            search,
             phases,
             trials,
             disturbed,
@@ -248,6 +275,7 @@ fn load(
         ("rate", map.rate.is_some()),
         ("steps", map.steps.is_some()),
         ("sweep", map.sweep.is_some()),
+        ("search", map.search.is_some()),
     ];
     let asked: Vec<&str> = kinds.iter().filter(|it| it.1).map(|it| it.0).collect();
     if let [one, other, ..] = asked.as_slice() {
@@ -263,7 +291,9 @@ fn load(
             arrival: arrival(defaults),
         });
     }
-    match map.rate.as_ref().or(lowest) {
+    // That of a search is known when the length of a trial is.
+    let to_be_found = map.search.as_ref().map(|_| Rate(1.0));
+    match map.rate.as_ref().or(lowest).or(to_be_found.as_ref()) {
         Some(rate) => Some(Load::Rate {
             rate: *rate,
             arrival: arrival(defaults),
@@ -272,8 +302,8 @@ fn load(
         None if map.sweep.is_some() => None,
         None => fail(
             "workload.load",
-            "`load` says neither `rate` nor `steps` nor `sweep`",
-            "write `load: {rate: 5k/s}`, `load: {steps: [{rate: 1k/s, for: 5s}]}`, `load: {sweep: [1k/s, 5k/s]}` or `load: max`",
+            "`load` says neither `rate` nor `steps` nor `sweep` nor `search`",
+            "write `load: {rate: 5k/s}`, `load: {steps: [{rate: 1k/s, for: 5s}]}`, `load: {sweep: [1k/s, 5k/s]}`, `load: {search: \"p99(end_to_end) < 10ms\"}` or `load: max`",
         ),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A line is removed when its code is there; nothing else has to change.
 
-use super::document::{Document, LoadDocument, LoadMap};
+use super::document::Document;
 use super::workload::Pattern;
 
 /// A setting that was asked for and is not honoured.
@@ -37,23 +37,9 @@ const OF_SCENARIO: &[OfScenario] = &[
         |d| d.workload.pattern == Some(Pattern::Stream),
         PATTERNS,
     ),
-    (
-        "workload.load.search",
-        "load: {search: …}",
-        |d| load(d).is_some_and(|l| l.search.is_some()),
-        LOADS,
-    ),
 ];
 
 const PATTERNS: &str = "patterns are queue, fan-out and backlog";
-const LOADS: &str = "loads are `{rate: …}`, `{steps: […]}`, `{sweep: […]}` and `max`";
-
-fn load(document: &Document) -> Option<&LoadMap> {
-    match &document.workload.load {
-        Some(LoadDocument::Map(map)) => Some(map),
-        _ => None,
-    }
-}
 
 /// Everything that a scenario asks for and no code honours.
 pub fn unsupported(document: &Document) -> Vec<Unsupported> {

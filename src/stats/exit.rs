@@ -36,7 +36,7 @@ impl Exit {
 
     /// How a run ended.
     ///
-    /// - *Failed*: any trial that counts failed, or a broker has none at all.
+    /// - *Failed*: any trial that counts failed, in a search all of a broker, or a broker has none at all.
     /// - *Invalid*: a promise was broken in any trial; or a threshold is about a broker whose trials
     ///   together are not *ok* ([`Group::outcome`]). Without thresholds a saturated broker is a finding
     ///   and no fault: whoever draws latency against load wants to see it.
@@ -56,7 +56,15 @@ impl Exit {
             let mut trials = groups.iter().flat_map(|group| &group.trials);
             trials.any(|attempt| attempt.verdict.outcome == outcome)
         };
-        if any(Outcome::Failed) || is_missing {
+        let is_failed = match results.plan.search {
+            // There a failure is an answer, unless there is nothing else.
+            Some(_) => groups.iter().any(|group| {
+                let mut trials = group.trials.iter();
+                trials.all(|attempt| attempt.verdict.outcome == Outcome::Failed)
+            }),
+            None => any(Outcome::Failed),
+        };
+        if is_failed || is_missing {
             return Exit::Failed;
         }
         let gated_on_invalid = || {

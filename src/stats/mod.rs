@@ -10,6 +10,7 @@ pub mod history;
 pub mod levels;
 pub mod median;
 pub mod normal;
+pub mod search;
 pub mod shape;
 pub mod shift;
 pub mod thresholds;

@@ -12,9 +12,16 @@ use crate::scenario::threshold::{Comparison, Count, Metric, Statistic, Throughpu
 use super::group::Group;
 use super::median::{median, median_percentile};
 
-/// Judges every threshold of the plan for every broker that it is about, at every load point that was tried. The
-/// program of a baseline is none of them.
+/// Judges every threshold of the plan for every broker that it is about, at every load point that was tried; of a search
+/// at the highest rate that was confirmed to hold. The program of a baseline is none of them.
 pub fn judge(results: &Results) -> Vec<Judged> {
+    if results.plan.search.is_some() {
+        return judge_points(&results.confirmed());
+    }
+    judge_points(results)
+}
+
+fn judge_points(results: &Results) -> Vec<Judged> {
     let points = results.plan.points();
     let brokers = results.plan.brokers.len();
     let at =
@@ -55,7 +62,7 @@ pub fn judge(results: &Results) -> Vec<Judged> {
     results.plan.thresholds.iter().map(one).collect()
 }
 
-fn is_met(threshold: &Threshold, observed: Observed) -> bool {
+pub(super) fn is_met(threshold: &Threshold, observed: Observed) -> bool {
     match observed {
         Observed::Value(value) => threshold.comparison.holds(value, threshold.bound.value()),
         Observed::Lost | Observed::TooFew | Observed::Nothing => false,
@@ -111,7 +118,7 @@ fn observe(threshold: &Threshold, group: &Group, groups: u64) -> Observed {
     }
 }
 
-fn observe_latency(statistic: Statistic, kind: Kind, trials: &[&Attempt]) -> Observed {
+pub(super) fn observe_latency(statistic: Statistic, kind: Kind, trials: &[&Attempt]) -> Observed {
     let summaries = || {
         let kept = trials
             .iter()

@@ -11,4 +11,5 @@ mod history;
 mod live;
 mod metrics;
 mod refused;
+mod search;
 mod sweep;

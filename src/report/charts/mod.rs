@@ -86,6 +86,21 @@ impl Charts {
         charts
     }
 
+    /// A search has each broker at a rate of its own: beside each other their figures would mislead.
+    fn none(brokers: Vec<Broker>) -> Charts {
+        Charts {
+            brokers,
+            load: None,
+            throughput: None,
+            curve: None,
+            percentiles: None,
+            over_time: None,
+            heat: None,
+            cost: None,
+            durability: None,
+        }
+    }
+
     fn at(results: &Results, details: &Details) -> Charts {
         let rows = by_broker(results);
         let run = Run {
@@ -94,6 +109,9 @@ impl Charts {
             brokers: brokers::all(results, &rows),
             subtitle: headline(results),
         };
+        if results.plan.search.is_some() {
+            return Charts::none(run.brokers);
+        }
         Charts {
             load: None,
             throughput: throughput::chart(&run),

@@ -2,6 +2,7 @@
 //! in words and tables no script either.
 
 mod beside;
+mod capacity;
 mod charts;
 mod comparison;
 mod conditions;
@@ -16,6 +17,7 @@ mod trials;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::capacity::Capacities;
 use super::charts::Charts;
 use super::headline::headline;
 use super::sweep::Sweep;
@@ -48,22 +50,41 @@ pub fn run(results: &Results, charts: &Charts) -> String {
     // Of a sweep, what cannot be told of all rates at once is told of one.
     let shown = telling(&points).unwrap_or(results);
     let comparison = Comparison::of(shown);
-    let summary = match &sweep {
-        Some(sweep) => sweep::summary(results, sweep),
-        None => story::section(results, &comparison),
+    let found = Capacities::of(&points);
+    let summary = match (&sweep, &found) {
+        (_, Some(found)) => capacity::summary(results, found),
+        (Some(sweep), None) => sweep::summary(results, sweep),
+        (None, None) => story::section(results, &comparison),
+    };
+    let capacity = found
+        .as_ref()
+        .map(|found| capacity::section(results, found));
+    // A search has each broker at a rate of its own: there is nothing to put side by side.
+    let side_by_side = |section: &dyn Fn() -> Markup| match found {
+        Some(_) => Markup::default(),
+        None => section(),
     };
     let by_load = sweep.as_ref().map(|sweep| sweep::section(results, sweep));
     let sections = [
         ("summary", "Summary", summary),
+        ("capacity", "Capacity", capacity.unwrap_or_default()),
         ("by-load", "By offered load", by_load.unwrap_or_default()),
         (
             "thresholds",
             "Thresholds",
             comparison::thresholds_section(results),
         ),
-        ("comparison", "Comparison", comparison::section(&comparison)),
+        (
+            "comparison",
+            "Comparison",
+            side_by_side(&|| comparison::section(&comparison)),
+        ),
         ("charts", "Charts", charts::section(charts)),
-        ("beside", "Differences", beside::section(shown)),
+        (
+            "beside",
+            "Differences",
+            side_by_side(&|| beside::section(shown)),
+        ),
         ("trials", "Trials", trials::section(results)),
         ("audit", "Audit", trials::audit_section(&comparison)),
         ("conditions", "Conditions", conditions::section(results)),

@@ -7,7 +7,7 @@ use crate::measure::resources::{Cause, Disturbance};
 use crate::report::rows::Row;
 use crate::report::table::Comparison;
 use crate::report::verdicts::value;
-use crate::results::{Attempt, Results};
+use crate::results::{Attempt, Results, Tried};
 use crate::scenario::workload::Load;
 use crate::stats::figure::Figure;
 use crate::stats::shape::Shape;
@@ -45,7 +45,10 @@ fn sheet(results: &Results) -> Sheet {
         Column::words("broker"),
         Column::words("verdict"),
     ];
-    if results.plan.points() > 1 {
+    if results.plan.search.is_some() {
+        columns.push(Column::words("tried as"));
+    }
+    if results.plan.points() > 1 || results.plan.search.is_some() {
         columns.push(Column::numbers("offered/s"));
     }
     columns.extend(figures.iter().map(|it| Column::numbers(&it.short())));
@@ -93,8 +96,19 @@ fn line(results: &Results, attempt: &Attempt, figures: &[Figure]) -> Line {
             (true, ok) => names::verdict(ok),
         }),
     ];
-    if results.plan.points() > 1 {
-        let rate = results.plan.sweep.get(attempt.point).map(|rate| rate.0);
+    if results.plan.search.is_some() {
+        cells.push(Cell::text(match attempt.tried {
+            Some(Tried::Loop) => "closed loop",
+            Some(Tried::Probe(_)) => "probe",
+            Some(Tried::Confirm(_)) => "full length",
+            None => numbers::NONE,
+        }));
+    }
+    if results.plan.points() > 1 || results.plan.search.is_some() {
+        let swept = results.plan.sweep.get(attempt.point).copied();
+        let rate = swept
+            .or(attempt.tried.and_then(Tried::rate))
+            .map(|rate| rate.0);
         let shown = rate.map_or(numbers::NONE.to_owned(), numbers::rate);
         cells.push(Cell::text(shown).by(rate));
     }
