@@ -2,6 +2,7 @@
 //!
 //! `mqbench check` prints a [`Plan`] and `run` carries it out: there is no second path.
 
+pub mod again;
 pub mod beside;
 mod guarantee;
 mod missing;

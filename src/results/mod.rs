@@ -3,6 +3,8 @@
 pub mod archive;
 pub mod attempt;
 pub mod bound;
+pub mod calibration;
+mod calibration_file;
 pub mod model;
 pub mod open;
 pub mod provenance;
@@ -10,6 +12,8 @@ pub mod store;
 
 pub use archive::Archive;
 pub use attempt::Attempt;
+pub use calibration::Calibration;
+pub use calibration_file::CalibrationError;
 pub use model::{Manifest, Results, SCHEMA_VERSION};
 pub use open::{OpenError, Stored};
 pub use provenance::Provenance;
