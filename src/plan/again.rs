@@ -6,11 +6,9 @@ use super::order::interleave;
 impl Plan {
     /// What makes a plan that was read from a file one that cannot be carried out, if anything does.
     pub fn obstacle(&self) -> Option<String> {
-        let Some(first) = self.trials.first() else {
-            return Some("it has no trials".to_owned());
-        };
         let workload = &self.workload;
         let counts = [
+            ("trials", self.trials.len()),
             ("brokers", self.brokers.len()),
             ("groups", workload.groups as usize),
             ("destinations", workload.destinations as usize),
@@ -23,10 +21,9 @@ impl Plan {
         if let Some((what, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Some(format!("it has no {what}"));
         }
-        let mut trials = self.trials.iter().zip(first.number..);
+        let mut trials = self.trials.iter().zip(1..);
         let strange = trials.find(|(trial, number)| {
-            first.number != 1
-                || trial.number != *number
+            trial.number != *number
                 || trial.block == 0
                 || trial.broker >= self.brokers.len()
                 || trial.point >= self.points()
