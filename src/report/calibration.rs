@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::results::Calibration;
 use crate::results::calibration::{FigureNoise, Noise};
 use crate::stats::change::CONFIDENCE;
-use crate::stats::figure::Asked;
+use crate::stats::figure::{Asked, Figure};
+use crate::stats::shape::Shape;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers::{self, counted, percent};
 use crate::terminal::style;
@@ -162,7 +163,7 @@ fn harness(found: &Calibration) -> Vec<Fact> {
         "clock",
         numbers::time(found.clock.cost_ns),
         format!(
-            "for a reading{source}, of which each message takes a few; it tells {} apart",
+            "is what a reading takes{source}, and each message takes a few; it tells {} apart",
             numbers::time(found.clock.step_ns as f64)
         ),
     )];
@@ -172,7 +173,7 @@ fn harness(found: &Calibration) -> Vec<Fact> {
             "timer",
             numbers::time(p50 as f64),
             format!(
-                "late is the end of a sleep, one in ten by {} and more; mqbench looks at the clock for the last part of \
+                "is how late a sleep ends, and one in ten is later than {}; mqbench looks at the clock for the last part of \
                  each wait",
                 numbers::time(p90 as f64)
             ),
@@ -197,8 +198,8 @@ fn harness(found: &Calibration) -> Vec<Fact> {
         "resolution",
         p50,
         format!(
-            "two medians must differ by, {p95} two 95th percentiles and {p99} higher ones; less is not told apart, \
-             whatever its share"
+            "is what two medians must differ by to be called different, {p95} two 95th percentiles, {p99} higher ones; \
+             equal runs of a broker may show that it takes more"
         ),
     ));
     facts
@@ -268,22 +269,21 @@ fn noises(noise: &Noise) -> Table {
     let mut table = Table::default();
     table.column("figure", Align::Left);
     table.column("median", Align::Right);
-    table.column("trials differ", Align::Right);
-    table.column("runs differ", Align::Right);
-    table.column(format!("{} trials find", noise.usual_trials), Align::Right);
+    table.column("trials ±", Align::Right);
+    table.column("runs +", Align::Right);
+    table.column(format!("{} find", noise.usual_trials), Align::Right);
     table.column("margin", Align::Right);
-    table.column("trials for it", Align::Right);
-    table.column("the gate said", Align::Left);
+    table.column("needed", Align::Right);
+    table.column("gate", Align::Left);
     for it in &noise.figures {
-        let figure = it.figure.parse::<Asked>().ok();
-        let median = match figure {
-            Some(Asked::Figure(figure)) => verdicts::value(figure, Some(it.median)),
-            _ => numbers::NONE.to_owned(),
+        let (name, median) = match it.figure.parse::<Asked>() {
+            Ok(Asked::Figure(figure)) => (figure.short(), verdicts::value(figure, Some(it.median))),
+            _ => (printable(&it.figure), numbers::NONE.to_owned()),
         };
         let cells = [
-            printable(&it.figure),
+            name,
             median,
-            format!("±{}", percent(it.noise)),
+            percent(it.noise),
             percent(it.runs_ratio - 1.0),
             it.smallest_effect.map_or(numbers::NONE.to_owned(), percent),
             percent(it.margin),
@@ -299,37 +299,49 @@ fn noises(noise: &Noise) -> Table {
     table
 }
 
-/// `2 unchanged`, `1 unchanged, 1 inconclusive`.
+/// `2 ✓`, `1 ✓ 1 ?`.
 fn said(it: &FigureNoise) -> String {
     let words = [
-        (it.said.unchanged, "unchanged"),
-        (it.said.inconclusive, "inconclusive"),
-        (it.said.changed, "changed"),
+        (it.said.unchanged, '✓'),
+        (it.said.inconclusive, '?'),
+        (it.said.changed, '✗'),
     ];
     let words = words.into_iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> = words
-        .map(|(count, word)| format!("{count} {word}"))
+        .map(|(count, sign)| format!("{count} {sign}"))
         .collect();
-    words.join(", ")
+    words.join(" ")
 }
 
 fn legend(noise: &Noise) -> Vec<String> {
-    let power = "nine times out of ten";
-    vec![
+    let usual = counted(noise.usual_trials as u64, "trial");
+    let mut legend = vec![
+        "trials ±: standard deviation of the equal trials of a run; runs +: the largest median of a run beyond the \
+         smallest, so also what a new start of the server changes"
+            .to_owned(),
         format!(
-            "trials differ: standard deviation of equal trials of a run; runs differ: the largest median of a run beyond \
-             the smallest; {0} trials find: a difference from there on is called one by {0} trials of each side, {power}; \
-             margin: what is called a change; trials for it: so many of each side call equal runs unchanged and a \
-             difference of two margins a change, {power}, at {1} for all figures together",
+            "{} find: {usual} of each side call a difference from there on one, nine times out of ten; margin: what is \
+             called a change; needed: so many trials of each side call equal runs unchanged and a difference of two \
+             margins a change, nine times out of ten, at {} for all figures together",
             noise.usual_trials,
             percent(CONFIDENCE)
         ),
         format!(
-            "the gate said: of each run beside the one before; inconclusive is no fault, it asks for more trials; \
-             trials that are longer than these {} differ less",
+            "gate: each run beside the one before: ✓ unchanged, ? inconclusive (it asks for more trials), ✗ changed, which \
+             is wrong; trials that are longer than these {} differ less",
             numbers::time(noise.seconds * 1e9)
         ),
-    ]
+    ];
+    let figures = Figure::of(Shape::of(&noise.workload)).into_iter();
+    let missing = figures.filter(|it| noise.figure(&it.to_string()).is_none());
+    let missing: Vec<String> = missing.map(Figure::short).collect();
+    if !missing.is_empty() {
+        legend.push(format!(
+            "not there: {}: too few messages, or mqbench was late itself by more than a tenth of it",
+            numbers::listed(&missing)
+        ));
+    }
+    legend
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What makes a machine unfit to measure on, and what helps.
 
 use crate::results::Calibration;
+use crate::results::calibration::Resolution;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers::{counted, percent, time};
 
@@ -100,6 +101,13 @@ pub fn unfit(found: &Calibration) -> Vec<Said> {
                 printable(source)
             ),
             "boot with `clocksource=tsc`, if the processor's is reliable",
+        );
+    }
+    if found.resolution == Resolution::default() {
+        say(
+            "no trial was quiet enough to say what mqbench itself adds, so that 20 µs stand for it"
+                .to_owned(),
+            "calibrate again when nothing else runs",
         );
     }
     let mut paced = found.paced.iter();
@@ -233,6 +241,10 @@ mod tests {
             "`powersave`",
         );
         says(|it| it.throttled = Some(3), "for heat, 3 times");
+        says(
+            |it| it.resolution = Resolution::default(),
+            "no trial was quiet",
+        );
         says(|it| it.clock.cost_ns = 900.0, "costs 900 ns");
         says(
             |it| it.paced[0].lateness_p50_ns = Some(50e3),

@@ -46,12 +46,12 @@ pub fn capacity(closed: &Results) -> Capacity {
 }
 
 /// What the harness itself adds to a latency, in the slowest of the trials at the [`REFERENCE`] rate: two
-/// latencies that are closer may be the same one.
+/// latencies that are closer may be the same one. Trials that others disturbed say nothing of that.
 pub fn resolution(sweep: &Results) -> Resolution {
     let rates = sweep.plan.sweep.iter();
     let point = rates.zip(0..).find(|(rate, _)| rate.0 == REFERENCE);
     let group = Group::at(sweep, 0, point.map_or(0, |(_, point)| point));
-    let trials = counted(&group);
+    let trials = quiet(&group);
     let adds = |percent| {
         let figure = Figure::Latency(Kind::EndToEnd, percent);
         let values = trials.iter().map(|it| figure.value(it));
@@ -211,10 +211,15 @@ impl Said {
     }
 }
 
-/// The trials that say what the harness can: those that are *ok* and were not disturbed, or *ok*, or all.
-fn counted<'a>(group: &Group<'a>) -> Vec<&'a Attempt> {
+/// The trials that are *ok* and were not disturbed.
+fn quiet<'a>(group: &Group<'a>) -> Vec<&'a Attempt> {
     let quiet = group.ok.iter().filter(|it| it.disturbed.is_none());
-    let quiet: Vec<&Attempt> = quiet.copied().collect();
+    quiet.copied().collect()
+}
+
+/// The trials that say most of what the harness can: those that are quiet, or *ok*, or all.
+fn counted<'a>(group: &Group<'a>) -> Vec<&'a Attempt> {
+    let quiet = quiet(group);
     match quiet.is_empty() {
         true => group.used().to_vec(),
         false => quiet,
@@ -239,7 +244,9 @@ fn cpu(trials: &[&Attempt]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::percentile::Percentile;
     use crate::measure::record::Record;
+    use crate::measure::resources::{Cause, Disturbance};
     use crate::results::sample;
 
     /// Equal runs of five trials, but for what `change` does to the trial of a run; both count from 0.
@@ -324,6 +331,13 @@ mod tests {
         sample::run(plan, &[median], |_, _, _| {})
     }
 
+    fn disturbance() -> Option<Disturbance> {
+        Some(Disturbance {
+            cause: Cause::Steal,
+            share: 0.4,
+        })
+    }
+
     #[test]
     fn each_rate_has_its_medians_and_the_slowest_trial_is_the_resolution() {
         let mut sweep = sweep(4_000.0);
@@ -345,16 +359,21 @@ mod tests {
         // A disturbed trial does not say what the harness can.
         let slow = sweep.attempts.iter_mut().rfind(|it| it.point == 1).unwrap();
         for summary in slow.latencies.values_mut() {
-            let late = crate::measure::percentile::Percentile::Value(900_000);
+            let late = Percentile::Value(900_000);
             summary.percentiles = [late; 6];
         }
         assert_eq!(resolution(&sweep).p50_ns, 900e3);
         let slow = sweep.attempts.iter_mut().rfind(|it| it.point == 1).unwrap();
-        slow.disturbed = Some(crate::measure::resources::Disturbance {
-            cause: crate::measure::resources::Cause::Steal,
-            share: 0.4,
-        });
+        slow.disturbed = disturbance();
         assert_eq!(resolution(&sweep), found);
+        for attempt in &mut sweep.attempts {
+            attempt.disturbed = disturbance();
+        }
+        assert_eq!(
+            resolution(&sweep),
+            Resolution::default(),
+            "nothing is known"
+        );
     }
 
     #[test]

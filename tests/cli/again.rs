@@ -61,7 +61,10 @@ fn a_run_that_is_repeated_has_the_very_same_plan() {
         results.provenance.scenario_hash,
         before.results.provenance.scenario_hash
     );
-    assert_eq!(results.manifest.repeats, Some(before.results.manifest.id));
+    assert_eq!(
+        results.manifest.repeats.as_ref(),
+        Some(&before.results.manifest.id)
+    );
     assert_eq!(results.attempts.len(), 6);
     let counts = |results: &mqbench::results::Results| -> Vec<u64> {
         results

@@ -52,7 +52,7 @@ fn what_is_found_is_told_and_kept_and_goes_with_every_run() {
         "resolution",
         "capacity",
         "2 equal runs of loopback, scenario t, 3 trials of",
-        "2 trials find",
+        "2 find: 2 trials of each side",
         "Kept in",
     ] {
         assert!(words.contains(part), "{part}: {}", told.out);
