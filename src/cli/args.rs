@@ -82,7 +82,7 @@ Exit codes:
   0 done · 2 usage or scenario · 3 a broker failed · 4 not valid: a promise was broken, or a
   threshold stands on a trial that is not ok · 99 a threshold was missed, or something is worse than the
   baseline · 130 interrupted")]
-    Run(Run),
+    Run(Box<Run>),
     /// Print the comparison of a stored result again
     #[command(after_help = "\
 Examples:
