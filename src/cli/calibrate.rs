@@ -19,6 +19,7 @@ use crate::report::live::Live;
 use crate::report::text::View;
 use crate::results::calibration::{OPTIMISED, SCHEMA_VERSION};
 use crate::results::model::now;
+use crate::results::store::can_fill;
 use crate::results::{Calibration, Manifest, Provenance, Results, Store};
 use crate::scenario::quick::shorten;
 use crate::scenario::workload::Measure;
@@ -146,12 +147,15 @@ fn asked(command: &Calibrate) -> Result<(Scenario, usize), Vec<Diagnostic>> {
         scenario::load(&command.scenario, &overrides)
     };
     let broker = match &command.broker {
+        Some(broker) if broker.contains(',') => {
+            let error = Diagnostic::error("calibrate takes one broker at a time");
+            let help = "calibrate with one after the other: what is known of others stays";
+            return Err(vec![error.help(help)]);
+        }
         Some(broker) => broker.clone(),
         None => first_there(&load(Vec::new())?),
     };
     let mut scenario = load(vec![broker])?;
-    // `a,b` are two.
-    scenario.brokers.truncate(1);
     let usual = scenario.trials as usize;
     // Lengths that were asked for are meant.
     if !command.set.iter().any(|it| it.starts_with("phases")) {
@@ -191,6 +195,11 @@ fn measure(plans: &Plans, args: &[OsString], output: &Output) -> Result<Calibrat
         output.remark(format!("⚠ {}", printable(&error.to_string())));
         None
     });
+    // Before anything is measured: what cannot be kept is not worth its time.
+    let place = Calibration::place(&host).map_err(|error| (Exit::Usage, error.to_string()))?;
+    if let Some(folder) = place.parent() {
+        can_fill(folder).map_err(|error| (Exit::Usage, error.to_string()))?;
+    }
     supervisor::listen_for_interrupts().map_err(failed)?;
     let bench = Bench::start(host, args, output).map_err(failed)?;
     let (made, began, heat) = (now(), Instant::now(), throttled());

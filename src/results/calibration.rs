@@ -15,6 +15,8 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub const OPTIMISED: bool = !cfg!(debug_assertions);
 /// Latencies closer than this are not told apart where nothing was found about the machine: nanoseconds.
 const UNKNOWN_NS: f64 = 20_000.0;
+/// Fewer runs that are alike may be so by chance.
+const ENOUGH_RUNS: usize = 3;
 /// No machine tells less than this apart: nanoseconds.
 const LEAST_NS: f64 = 1_000.0;
 
@@ -237,7 +239,8 @@ impl Calibration {
     /// such a broker have shown it, twice that counts, and else what counts for a machine that is not known.
     pub fn resolution_of(&self, driver: &str, plan: &Plan) -> Resolution {
         let asks_it = |noise: &&Noise| {
-            let is_valid = noise.invalid.is_none() && noise.driver == driver;
+            let is_valid =
+                noise.invalid.is_none() && noise.runs >= ENOUGH_RUNS && noise.driver == driver;
             is_valid && plan.sweep.is_empty() && noise.workload == plan.workload
         };
         let known = self.noise.iter().find(asks_it);
@@ -303,6 +306,9 @@ mod tests {
         plan.workload.in_flight += 1;
         assert_eq!(of(&found, &plan, 50.0), 20e3, "another question");
         plan.workload.in_flight -= 1;
+        found.noise[0].runs = 2;
+        assert_eq!(of(&found, &plan, 50.0), 20e3, "two may be alike by chance");
+        found.noise[0].runs = 3;
         found.noise[0].invalid = Some("saturated".to_owned());
         assert_eq!(of(&found, &plan, 50.0), 20e3);
     }
