@@ -19,7 +19,6 @@ use crate::report::live::Live;
 use crate::report::text::View;
 use crate::results::calibration::{OPTIMISED, SCHEMA_VERSION};
 use crate::results::model::now;
-use crate::results::store::can_fill;
 use crate::results::{Calibration, Manifest, Provenance, Results, Store};
 use crate::scenario::quick::shorten;
 use crate::scenario::workload::Measure;
@@ -196,10 +195,7 @@ fn measure(plans: &Plans, args: &[OsString], output: &Output) -> Result<Calibrat
         None
     });
     // Before anything is measured: what cannot be kept is not worth its time.
-    let place = Calibration::place(&host).map_err(|error| (Exit::Usage, error.to_string()))?;
-    if let Some(folder) = place.parent() {
-        can_fill(folder).map_err(|error| (Exit::Usage, error.to_string()))?;
-    }
+    Calibration::can_keep(&host).map_err(|error| (Exit::Usage, error.to_string()))?;
     supervisor::listen_for_interrupts().map_err(failed)?;
     let bench = Bench::start(host, args, output).map_err(failed)?;
     let (made, began, heat) = (now(), Instant::now(), throttled());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::calibration::{Calibration, OPTIMISED, SCHEMA_VERSION};
-use super::store::write_atomically;
+use super::store::{StoreError, can_fill, write_atomically};
 use crate::measure::host::Host;
 use crate::servers::find::user_folder;
 
@@ -135,6 +135,20 @@ impl Calibration {
                 what,
             }),
         }
+    }
+
+    /// Whether one of this machine could be kept now; makes the folder for it.
+    ///
+    /// # Errors
+    /// Where it could not.
+    pub fn can_keep(host: &Host) -> Result<(), CalibrationError> {
+        let path = Calibration::place(host)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        can_fill(folder).map_err(|error| match error {
+            StoreError::NotWritable { source, .. } | StoreError::Write { source, .. } => {
+                CalibrationError::File { path, source }
+            }
+        })
     }
 
     /// Keeps it for the runs to come; where.

@@ -185,6 +185,10 @@ fn what_cannot_be_calibrated_with_is_refused_before_anything_is_measured() {
     for (arguments, says) in [
         (&["calibrate", "nowhere.yaml"][..], "no scenario"),
         (&["calibrate", "--broker", "natz"], "unknown broker `natz`"),
+        (
+            &["calibrate", "--broker", "nats,mqtt"],
+            "one broker at a time",
+        ),
         (&["calibrate", "--trials", "1"], "1 is not in 2..=1000"),
         (
             &["calibrate", "s.yaml", "--set", "trials"],
@@ -197,4 +201,10 @@ fn what_cannot_be_calibrated_with_is_refused_before_anything_is_measured() {
         assert_eq!(ended.out, "");
     }
     assert!(!place.path("state").exists());
+    // Where nothing can be kept, nothing is measured.
+    place.write("state", "a file");
+    let ended = place.run(&CALIBRATE);
+    ended.assert_code(2);
+    assert!(ended.err.contains("state/mqbench"), "{}", ended.err);
+    assert!(!ended.err.contains("1 of 3"), "{}", ended.err);
 }
