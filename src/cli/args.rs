@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Format;
 use crate::report::files::PictureFormat;
-use crate::scenario::units::Fraction;
-use crate::stats::figure::Asked;
+
+mod comparing;
+
+pub use comparing::{Allowed, Compare, Comparing, Gate, Gating, History};
 
 /// Benchmarks message brokers against each other: same guarantee, open-loop load, every message
 /// accounted for.
@@ -23,7 +25,8 @@ Examples:
   mqbench run latency --quick                      a first table within 30 seconds
   mqbench run latency --broker nats --set workload.load.rate=20k/s
   mqbench check scenarios/latency.yaml             the plan, and nothing else
-  mqbench drivers redis-streams                    what a system can give, and its options"
+  mqbench drivers redis-streams                    what a system can give, and its options
+  mqbench calibrate                                what this machine can tell apart"
 )]
 pub struct Cli {
     /// What every command takes.
@@ -73,12 +76,13 @@ Examples:
   mqbench run latency --broker nats,zeromq --set workload.message.size=1KiB
   mqbench run latency --format csv > latency.csv
   mqbench run latency --baseline results/main      fails where something got worse
+  mqbench run --from results/latest                the same plan once more: seed, order, settings
 
 Exit codes:
   0 done · 2 usage or scenario · 3 a broker failed · 4 not valid: a promise was broken, or a
   threshold stands on a trial that is not ok · 99 a threshold was missed, or something is worse than the
   baseline · 130 interrupted")]
-    Run(Run),
+    Run(Box<Run>),
     /// Print the comparison of a stored result again
     #[command(after_help = "\
 Examples:
@@ -106,6 +110,16 @@ Exit codes:
   0 nothing is worse · 2 a result cannot be read, or is of another scenario or machine · 4 figures that
   are not valid · 99 something is worse by more than the margin (with --strict: or may be)")]
     Gate(Gate),
+    /// Measure this machine itself: what mqbench adds, what it can tell apart, how much equal trials differ
+    #[command(after_help = "\
+Examples:
+  mqbench calibrate                                with the first broker of `latency` that is here
+  mqbench calibrate --quick
+  mqbench calibrate --broker kafka --set workload.load.rate=20k/s
+  mqbench calibrate throughput --broker redis-pubsub --set phases.measure=10s
+
+What is found is kept for this machine. `run` stores it with its results; reports, `compare` and `gate` go by it.")]
+    Calibrate(Calibrate),
     /// Show how figures went from run to run, and where their level shifted
     #[command(after_help = "\
 Examples:
@@ -153,8 +167,6 @@ Examples:
 /// What is changed in a scenario.
 #[derive(Debug, Args)]
 pub struct Changes {
-    /// A file, or the name of a built-in scenario
-    pub scenario: String,
     /// Only these entries, or drivers to add
     #[arg(
         long,
@@ -178,9 +190,15 @@ pub struct Changes {
 /// `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// What to run.
+    /// A file, or the name of a built-in scenario
+    #[arg(required_unless_present = "from", conflicts_with = "from")]
+    pub scenario: Option<String>,
+    /// What is changed in it.
     #[command(flatten)]
     pub changes: Changes,
+    /// Repeat the plan of this run: the same seed, order and settings; logins come from the environment again
+    #[arg(long, value_name = "RESULT")]
+    pub from: Option<PathBuf>,
     /// Where the folder of the results is made
     #[arg(
         long,
@@ -294,129 +312,35 @@ pub struct Report {
     pub format: FormatArg,
 }
 
-/// How things are compared.
+/// `calibrate`.
 #[derive(Debug, Args)]
-pub struct Comparing {
-    /// Compare these figures: received/s, sent/s, p99, p99(publish), broker-cpu, client-cpu; the workload's
-    /// own without
-    #[arg(long, short, value_name = "FIGURE")]
-    pub metric: Vec<Asked>,
-    /// Call a change what is beyond this: 5%; without, 5 % for throughput and medians, 10 % for other
-    /// percentiles
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub margin: Option<f64>,
-    /// List brokers by this figure, the best first
-    #[arg(long, value_name = "FIGURE")]
-    pub sort: Option<Asked>,
-    /// How the comparison is printed
-    #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
-    pub format: FormatArg,
-}
-
-/// A share above nothing and at most all.
-fn share(text: &str) -> Result<f64, String> {
-    let share: Fraction = text.parse().map_err(|error| format!("{error}"))?;
-    match share.0 > 0.0 && share.0 <= 1.0 {
-        true => Ok(share.0),
-        false => Err("it must be above 0 % and at most 100 %".to_owned()),
-    }
-}
-
-/// `compare`.
-#[derive(Debug, Args)]
-pub struct Compare {
-    /// The folder of a run, or its results.json
-    pub result: PathBuf,
-    /// A second run, to be compared with the first
-    pub other: Option<PathBuf>,
-    /// Compare with this broker of the run rather than with the best
-    #[arg(long, value_name = "BROKER")]
-    pub reference: Option<String>,
-    /// Write the comparison as a page here
-    #[arg(long, value_name = "PATH")]
-    pub export_html: Option<PathBuf>,
-    /// How.
-    #[command(flatten)]
-    pub comparing: Comparing,
-}
-
-/// `gate`.
-#[derive(Debug, Args)]
-pub struct Gate {
-    /// The run that the other is judged by
-    #[arg(long, value_name = "RESULT")]
-    pub baseline: PathBuf,
-    /// The run that is judged
-    #[arg(long, value_name = "RESULT")]
-    pub candidate: PathBuf,
-    /// What is let through, and where that is told.
-    #[command(flatten)]
-    pub gating: Gating,
-    /// Write the comparison as Markdown here, for a comment on a pull request
-    #[arg(long, value_name = "PATH")]
-    pub export_markdown: Option<PathBuf>,
-    /// How.
-    #[command(flatten)]
-    pub comparing: Comparing,
-}
-
-/// How one run is judged by another.
-#[derive(Debug, Args)]
-pub struct Gating {
-    /// Let only through what is shown not to be worse than the baseline
+pub struct Calibrate {
+    /// The scenario of which equal runs are made: a file, or the name of a built-in one
+    #[arg(default_value = "latency")]
+    pub scenario: String,
+    /// The broker that they are made of; the first of the scenario that is on this machine without
+    #[arg(long, short, value_name = "NAME", env = "MQBENCH_BROKER")]
+    pub broker: Option<String>,
+    /// Trials of each of the equal runs
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub trials: Option<u32>,
+    /// Fewer and shorter trials: a first look, within half a minute
     #[arg(long)]
-    pub strict: bool,
-    /// Take a baseline that differs in this
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
-    pub allow: Vec<Allowed>,
-    /// Write what the gate found for test runners here (JUnit)
-    #[arg(long, value_name = "PATH")]
-    pub export_junit: Option<PathBuf>,
-    /// Append the comparison as Markdown here; GitHub names the file by itself
-    #[arg(
-        long,
-        value_name = "PATH",
-        env = "GITHUB_STEP_SUMMARY",
-        hide_env_values = true
-    )]
-    pub step_summary: Option<PathBuf>,
-}
-
-/// In what a baseline may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Allowed {
-    /// Another workload, or other settings
-    Scenario,
-    /// Another machine
-    Machine,
-}
-
-/// `history`.
-#[derive(Debug, Args)]
-pub struct History {
-    /// A folder with runs in it, at any depth
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
-    /// These figures: received/s, sent/s, p99, p99(publish), broker-cpu, client-cpu; without, throughput and
-    /// the 50th and 99th percentile of the headline latency
-    #[arg(long, short, value_delimiter = ',', value_name = "FIGURE")]
-    pub metric: Vec<Asked>,
-    /// Only these brokers
-    #[arg(long, short, value_delimiter = ',', value_name = "NAME")]
-    pub broker: Vec<String>,
-    /// Call a change what is beyond this: 5%; without, 5 % for throughput and medians, 10 % for other
-    /// percentiles
-    #[arg(long, value_name = "SHARE", value_parser = share)]
-    pub margin: Option<f64>,
-    /// How it is printed
-    #[arg(long, value_enum, default_value = "text", env = "MQBENCH_FORMAT")]
-    pub format: FormatArg,
+    pub quick: bool,
+    /// Change a setting of the scenario: workload.load.rate=10k/s
+    #[arg(long, short, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// How what was found is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlanFormat,
 }
 
 /// `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// What to check.
+    /// A file, or the name of a built-in scenario
+    pub scenario: String,
+    /// What is changed in it.
     #[command(flatten)]
     pub changes: Changes,
     /// How the plan is printed
@@ -424,7 +348,7 @@ pub struct Check {
     pub format: PlanFormat,
 }
 
-/// What a plan is printed as.
+/// What is printed that is no table of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
     /// For a person

@@ -17,14 +17,14 @@ use super::output::Output;
 const COLUMNS: usize = 100;
 
 /// Reads and resolves what the command line names.
-pub fn plan(changes: &Changes) -> Result<(Scenario, Plan), Vec<Diagnostic>> {
+pub fn plan(reference: &str, changes: &Changes) -> Result<(Scenario, Plan), Vec<Diagnostic>> {
     let overrides = Overrides {
         set: changes.set.clone(),
         brokers: changes.broker.clone(),
         trials: changes.trials,
         quick: changes.quick,
     };
-    let mut scenario = scenario::load(&changes.scenario, &overrides)?;
+    let mut scenario = scenario::load(reference, &overrides)?;
     let drivers: Vec<_> = drivers::descriptors().collect();
     let left_out = leave_out(&mut scenario, &drivers, &missing).map_err(|error| vec![error])?;
     let plan = resolve(&scenario, &drivers, draw_seed())?;
@@ -32,7 +32,7 @@ pub fn plan(changes: &Changes) -> Result<(Scenario, Plan), Vec<Diagnostic>> {
 }
 
 /// Why a server cannot be started on this machine, if it is not there.
-fn missing(server: &str, program: Option<&str>) -> Option<String> {
+pub fn missing(server: &str, program: Option<&str>) -> Option<String> {
     let about = servers::named(server).ok()?.about();
     match find(about, program.map(Path::new), &Places::of(about)) {
         Err(servers::Error::NotFound { about, .. }) => Some(format!(
@@ -45,7 +45,7 @@ fn missing(server: &str, program: Option<&str>) -> Option<String> {
 
 /// Prints the plan.
 pub fn check(command: &Check, output: &Output) -> Exit {
-    match plan(&command.changes) {
+    match plan(&command.scenario, &command.changes) {
         Err(diagnostics) => output.refuse(&diagnostics),
         Ok((_, plan)) => match command.format {
             PlanFormat::Text => output.print(&print::print(

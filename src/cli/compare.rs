@@ -5,8 +5,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::plan::Plan;
+use crate::report::different::differs;
 use crate::report::text::View;
-use crate::report::versus::{Versus, differs};
+use crate::report::versus::Versus;
 use crate::report::{Format, html, junit};
 use crate::results::store::replace;
 use crate::results::{Results, Stored};

@@ -1,6 +1,8 @@
 //! What was typed: one file per command. Flags become what is meant; nothing is measured here.
 
+mod again;
 mod args;
+mod calibrate;
 mod check;
 mod compare;
 mod describe;
@@ -62,6 +64,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Report(command)) => report::report(&command, &output),
         Some(Command::Compare(command)) => compare::compare(&command, &output),
         Some(Command::Gate(command)) => compare::gate(&command, &output),
+        Some(Command::Calibrate(command)) => calibrate::calibrate(&command, &args, &output),
         Some(Command::History(command)) => history::history(&command, &output),
         Some(Command::Check(command)) => check::check(&command, &output),
         Some(Command::List) => describe::list(&output),

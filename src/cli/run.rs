@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::drivers;
+use crate::measure::host::Host;
 use crate::plan::{Connection, Plan};
 use crate::processes::exporter::Exporter;
 use crate::processes::fleet::Fleet;
@@ -16,45 +17,80 @@ use crate::report::under_way::Ended;
 use crate::report::{self, Format, files};
 use crate::results::provenance::{BrokerProvenance, ContainerProvenance};
 use crate::results::store::{can_fill, can_replace, replace};
-use crate::results::{Manifest, Provenance, Results, Store, StoreError, Stored};
-use crate::scenario::Scenario;
+use crate::results::{Calibration, Manifest, Provenance, Results, Store, StoreError, Stored};
 use crate::servers::group::random_id;
 use crate::stats::compare::Options;
 use crate::stats::exit::Exit;
 use crate::stats::thresholds;
+use crate::terminal::diagnostic::printable;
 use crate::terminal::progress::Mode;
 
+use super::again::Refused;
 use super::args::Run;
 use super::interleave::{self, Choice};
 use super::output::Output;
-use super::{check, compare};
+use super::{again, check, compare};
 
 /// Runs a scenario.
 pub fn run(command: &Run, args: &[OsString], output: &Output) -> Exit {
-    let (scenario, plan) = match check::plan(&command.changes) {
-        Ok(planned) => planned,
-        Err(diagnostics) => return output.refuse(&diagnostics),
+    let wanted = match wanted(command) {
+        Ok(wanted) => wanted,
+        Err(Refused::Scenario(diagnostics)) => return output.refuse(&diagnostics),
+        Err(Refused::Result(why)) => return output.fail(Exit::Usage, why),
     };
-    match carry_out(command, args, &scenario, plan, output) {
+    match carry_out(command, args, wanted, output) {
         Ok(exit) => exit,
         Err((exit, message)) => output.fail(exit, message),
     }
 }
 
+/// What is to be run.
+struct Wanted {
+    plan: Plan,
+    /// The scenario's text.
+    text: String,
+    /// The run whose plan it is, where one is repeated.
+    earlier: Option<Stored>,
+}
+
+fn wanted(command: &Run) -> Result<Wanted, Refused> {
+    if let Some(from) = &command.from {
+        let measures_beside = command.baseline.is_some() && !command.no_interleave;
+        let (earlier, plan) = again::plan(from, &command.changes, measures_beside)?;
+        return Ok(Wanted {
+            plan,
+            text: earlier.results.scenario_text.clone(),
+            earlier: Some(earlier),
+        });
+    }
+    let reference = command.scenario.as_deref().unwrap_or_default();
+    let (scenario, plan) = check::plan(reference, &command.changes).map_err(Refused::Scenario)?;
+    Ok(Wanted {
+        plan,
+        text: scenario.source.text().to_owned(),
+        earlier: None,
+    })
+}
+
 fn carry_out(
     command: &Run,
     args: &[OsString],
-    scenario: &Scenario,
-    mut plan: Plan,
+    wanted: Wanted,
     output: &Output,
 ) -> Result<Exit, (Exit, String)> {
+    let Wanted {
+        mut plan,
+        text,
+        earlier,
+    } = wanted;
     let failed = |error: std::io::Error| (Exit::Failed, format!("cannot begin: {error}"));
     let id = random_id().map_err(failed)?[..8].to_owned();
     let command_line = args
         .iter()
         .map(|arg| arg.to_string_lossy().into_owned())
         .collect();
-    let manifest = Manifest::begin(id, plan.scenario.clone(), command_line);
+    let mut manifest = Manifest::begin(id, plan.scenario.clone(), command_line);
+    manifest.repeats = earlier.as_ref().map(|it| it.results.manifest.id.clone());
     // Before anything starts: a run whose results cannot be kept is not worth its time.
     for path in exports(command).into_iter().flatten() {
         can_replace(path).map_err(|error| (Exit::Usage, error.to_string()))?;
@@ -96,9 +132,19 @@ fn carry_out(
             live.say(&format!("{}: {reason}", plan.brokers[broker].label));
         }
     }
-    let provenance = Provenance::read(scenario.source.text(), provenance(&plan, &fleet));
-    let text = scenario.source.text().to_owned();
+    let host = Host::read();
+    let calibration = Calibration::of_user(&host).unwrap_or_else(|error| {
+        live.say(&format!("⚠ {}", printable(&error.to_string())));
+        None
+    });
+    let provenance = Provenance {
+        calibration,
+        ..Provenance::of(host, &text, provenance(&plan, &fleet))
+    };
     let mut results = Results::begin(manifest, plan.clone(), text, provenance);
+    for line in earlier.iter().flat_map(|it| again::told(it, &results)) {
+        live.say(&line);
+    }
     let outcome = supervisor::run(
         &plan,
         &mut fleet,
@@ -183,7 +229,8 @@ fn gate(
     Ok(exit)
 }
 
-fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
+/// What the figures of each broker come from.
+pub fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
     let one = |(number, broker): (usize, &crate::plan::PlannedBroker)| {
         let client = drivers::find(&broker.driver).map_or("", |driver| driver.descriptor().client);
         let mut provenance = BrokerProvenance {
@@ -275,7 +322,8 @@ fn live(command: &Run, plan: &Plan, output: &Output) -> Live {
     Live::new(plan, mode)
 }
 
-fn show(live: &mut Live, event: Event) {
+/// Shows what the supervisor tells.
+pub fn show(live: &mut Live, event: Event) {
     match event {
         Event::Suspended(servers) => live.suspended(servers),
         Event::Begin(trial, attempt, tried) => live.begin(trial, attempt, tried),

@@ -1,9 +1,11 @@
-//! What was seen: clock, stamps, header, histograms, audit, verdict.
+//! What was seen: clock, stamps, header, histograms, audit, verdict; and the instrument itself.
 
 pub mod cells;
 pub mod clock;
+pub mod frequency;
 pub mod header;
 pub mod host;
+pub mod instrument;
 pub mod latency;
 pub mod percentile;
 pub(crate) mod proc;

@@ -3,6 +3,7 @@
 //! `mqbench check` prints a [`Plan`] and `run` carries it out: there is no second path.
 
 mod acknowledged;
+pub mod again;
 pub mod beside;
 mod guarantee;
 mod missing;

@@ -72,6 +72,7 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
         "id": results.manifest.id,
         "interrupted": results.manifest.interrupted,
         "results": folder,
+        "calibration": results.provenance.calibration,
         "rows": rows,
         "thresholds": thresholds,
         "warnings": warnings,

@@ -3,6 +3,7 @@
 use crate::results::Results;
 use crate::terminal::table::{Align, Table};
 
+use super::calibrated;
 use super::capacity::Capacities;
 use super::headline::headline;
 use super::notes::{notes, thresholds};
@@ -36,7 +37,7 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
             out.push_str(&format!("- **{}** {}\n", escape(label), escape(note)));
         }
     }
-    for note in notes {
+    for note in notes.into_iter().chain(calibrated::lines(results)) {
         out.push_str(&format!("- {}\n", escape(&note)));
     }
     let lines = thresholds(results);

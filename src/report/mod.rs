@@ -1,5 +1,7 @@
 //! What is shown: one file per format, over the same rows.
 
+pub mod calibrated;
+pub mod calibration;
 pub mod capacity;
 pub mod cells;
 pub mod charts;
@@ -7,6 +9,7 @@ pub mod columns;
 pub mod csv;
 mod dashboard;
 pub mod details;
+pub mod different;
 pub mod files;
 pub mod headline;
 pub mod history;
@@ -26,6 +29,7 @@ pub mod sweep;
 pub mod table;
 pub mod text;
 pub mod under_way;
+pub mod unfit;
 pub mod verdicts;
 pub mod versus;
 pub mod warnings;

@@ -4,6 +4,7 @@ use crate::results::Results;
 use crate::terminal::style::{self, paint, width, wrap};
 use crate::terminal::table::Table;
 
+use super::calibrated;
 use super::capacity::Capacities;
 use super::headline::headline;
 use super::notes::{notes, thresholds};
@@ -57,7 +58,7 @@ pub fn render(results: &Results, view: &View) -> String {
             (notes(&comparison), dropped)
         }
     };
-    for note in notes {
+    for note in notes.into_iter().chain(calibrated::lines(results)) {
         page.paragraph("  ", "    ", &note, style::DIM);
     }
     page.dropped(&dropped);
@@ -108,6 +109,27 @@ impl Page {
         let rendered = table.render(view.width.unwrap_or(usize::MAX), view.color);
         self.out.push_str(&rendered.text);
         rendered.dropped
+    }
+
+    /// Names, figures, and what they mean: in three columns, or with the meaning below where that would be too
+    /// narrow.
+    pub fn facts(&mut self, facts: &[[String; 3]]) {
+        /// Columns of prose below which it is hard to read.
+        const NARROW: usize = 30;
+        let widest = |column: usize| facts.iter().map(|it| width(&it[column])).max().unwrap_or(0);
+        let (names, figures) = (widest(0), widest(1));
+        let front = 4 + names + 2 + figures + 3;
+        let beside = self.columns >= front + NARROW;
+        for [name, figure, means] in facts {
+            let indent = " ".repeat(figures.saturating_sub(width(figure)));
+            let head = format!("    {}  {indent}{figure}", style::pad(name, names));
+            if beside {
+                self.paragraph(&format!("{head}   "), &" ".repeat(front), means, style::DIM);
+            } else {
+                self.out.push_str(&format!("{head}\n"));
+                self.paragraph("      ", "      ", means, style::DIM);
+            }
+        }
     }
 
     /// Says what did not fit.

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::calibrated;
 use super::columns;
+use super::different;
 use super::headline::headline;
 use super::markdown::{escape, grid};
 use super::text::{Page, View};
@@ -14,14 +16,12 @@ use crate::plan::PlannedBroker;
 use crate::results::{Results, Stored};
 use crate::stats::change::Change;
 use crate::stats::compare::{Overall, Pair, Verdict};
-use crate::stats::differences::{About, Difference, differences};
+use crate::stats::differences::{Difference, differences};
+use crate::stats::figure::Figure;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 use crate::terminal::style;
 use crate::terminal::table::{Align, Cell, Row, Table};
-
-/// More differences than this are counted.
-const MOST_DIFFERENCES: usize = 12;
 
 /// What is beside what.
 pub struct Versus<'a> {
@@ -35,6 +35,8 @@ pub struct Versus<'a> {
     pub pairs: Vec<Pair<'a>>,
     /// Brokers that only one of two runs has.
     alone: Vec<String>,
+    /// What the margins owe to the machine.
+    margins: Option<String>,
     /// Those of the plan, in its order.
     brokers: &'a [PlannedBroker],
     /// Of two runs, or of the brokers of one.
@@ -81,6 +83,7 @@ impl<'a> Versus<'a> {
             differences: differences(one, other),
             pairs,
             alone,
+            margins: calibrated::margins(one, other),
             brokers: &candidate.results.plan.brokers,
             kind: Kind::Runs,
         }
@@ -98,6 +101,7 @@ impl<'a> Versus<'a> {
             differences: Vec::new(),
             pairs,
             alone: Vec::new(),
+            margins: calibrated::margins(results, results),
             brokers,
             kind: Kind::Brokers,
         }
@@ -280,6 +284,9 @@ impl<'a> Versus<'a> {
                  are about differences beyond the margin, at 95 % for all figures of a broker together (Holm)"
             ));
         }
+        if figures().any(|it| matches!(it.figure, Figure::Latency(..))) {
+            notes.extend(self.margins.clone());
+        }
         if figures().any(|it| !it.is_measured()) {
             notes.push(
                 "not measured: a percentile is given where 50 samples lie beyond it; measure for longer".to_owned(),
@@ -299,25 +306,7 @@ impl<'a> Versus<'a> {
 
     /// One line for each difference, the first of many.
     pub(super) fn different(&self) -> Vec<String> {
-        let shown = self.differences.iter().take(MOST_DIFFERENCES);
-        let line = |it: &Difference| {
-            let text = |text: &str| match text {
-                "" => "–".to_owned(),
-                text => printable(text),
-            };
-            format!(
-                "{}: {} {} → {}",
-                it.about.name(),
-                printable(&it.what),
-                text(&it.one),
-                text(&it.other)
-            )
-        };
-        let mut lines: Vec<String> = shown.map(line).collect();
-        if let Some(more) = self.differences.len().checked_sub(MOST_DIFFERENCES + 1) {
-            lines.push(format!("and {} more", more + 1));
-        }
-        lines
+        different::lines(&self.differences)
     }
 
     fn text(&self, view: &View) -> String {
@@ -480,9 +469,4 @@ fn gives(broker: &PlannedBroker) -> String {
         columns::durability(offer.durability),
     );
     format!("{delivery}, {durability}")
-}
-
-/// Whether differences of a kind are among them.
-pub fn differs(differences: &[Difference], about: About) -> bool {
-    differences.iter().any(|it| it.about == about)
 }

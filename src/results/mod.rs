@@ -3,6 +3,8 @@
 pub mod archive;
 pub mod attempt;
 pub mod bound;
+pub mod calibration;
+mod calibration_file;
 pub mod capacity;
 pub mod model;
 pub mod open;
@@ -11,6 +13,8 @@ pub mod store;
 
 pub use archive::Archive;
 pub use attempt::{Attempt, Tried};
+pub use calibration::Calibration;
+pub use calibration_file::CalibrationError;
 pub use capacity::Capacity;
 pub use model::{Manifest, Results, SCHEMA_VERSION};
 pub use open::{OpenError, Stored};

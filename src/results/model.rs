@@ -54,6 +54,9 @@ pub struct Manifest {
     pub command: Vec<String>,
     /// Whether the user ended it early.
     pub interrupted: bool,
+    /// The id of the run whose plan it repeats, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<String>,
 }
 
 impl Manifest {
@@ -68,6 +71,7 @@ impl Manifest {
             git_commit: option_env!("MQBENCH_GIT_COMMIT").map(str::to_owned),
             command,
             interrupted: false,
+            repeats: None,
         }
     }
 
@@ -79,7 +83,7 @@ impl Manifest {
 }
 
 /// The present time to the second, with the offset of the place.
-fn now() -> String {
+pub fn now() -> String {
     let now = jiff::Zoned::now();
     now.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
 }

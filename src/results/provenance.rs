@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::Calibration;
 use crate::measure::host::{Host, fnv1a};
 
 /// Under which conditions.
@@ -13,6 +14,9 @@ pub struct Provenance {
     pub scenario_hash: String,
     /// In the order of the plan.
     pub brokers: Vec<BrokerProvenance>,
+    /// What `mqbench calibrate` had found about the machine, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
 }
 
 /// What a broker's figures come from.
@@ -46,12 +50,13 @@ pub struct ContainerProvenance {
 }
 
 impl Provenance {
-    /// Reads the machine; `brokers` in the order of the plan.
-    pub fn read(scenario_text: &str, brokers: Vec<BrokerProvenance>) -> Provenance {
+    /// Of a run on this machine; `brokers` in the order of the plan.
+    pub fn of(host: Host, scenario_text: &str, brokers: Vec<BrokerProvenance>) -> Provenance {
         Provenance {
-            host: Host::read(),
+            host,
             scenario_hash: format!("{:016x}", fnv1a(scenario_text.as_bytes())),
             brokers,
+            calibration: None,
         }
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::engine::task::{Order, WindowBy};
+use crate::measure::frequency::Frequency;
 use crate::measure::host::Host;
+use crate::measure::instrument::{ClockCost, SleepLateness};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::percentile::Percentile;
 use crate::measure::record::{Audit, Rates, Record, Second, Slope};
@@ -16,6 +18,9 @@ use crate::scenario::workload::{Delivery, Durability};
 use crate::scenario::{self, Overrides, Scenario};
 
 use super::attempt::Attempt;
+use super::calibration::{
+    self, Calibration, Capacity, FigureNoise, Noise, Paced, Resolution, Said, Taken,
+};
 use super::model::{Manifest, Results, SCHEMA_VERSION};
 use super::open::Stored;
 use super::provenance::{BrokerProvenance, Provenance};
@@ -185,6 +190,104 @@ pub fn record(median: f64) -> Record {
     }
 }
 
+fn host() -> Host {
+    Host {
+        id: "0123456789abcdef".to_owned(),
+        cpu: "a CPU".to_owned(),
+        cores: 2,
+        governor: None,
+        kernel: "Linux 6.1".to_owned(),
+        memory_bytes: 4 << 30,
+        load_average: [0.1, 0.2, 0.3],
+        clock_source: Some("tsc".to_owned()),
+        virtual_machine: true,
+    }
+}
+
+/// What was found about the machine of these runs two hours before them.
+pub fn calibration() -> Calibration {
+    let paced = [(1e3, None), (5e3, Some(31e3)), (1e5, Some(28e3))];
+    let figure = |figure: &str, percent, median, noise, margin| FigureNoise {
+        figure: figure.to_owned(),
+        percent,
+        median,
+        noise,
+        runs_ratio: 1.02,
+        margin,
+        smallest_effect: Some(0.11),
+        trials_needed: Some(6),
+        said: Said {
+            unchanged: 1,
+            inconclusive: 1,
+            changed: 0,
+        },
+    };
+    Calibration {
+        schema_version: calibration::SCHEMA_VERSION,
+        made: "2026-11-20T19:04:00+01:00".to_owned(),
+        seconds: 74.0,
+        tool_version: "0.1.0".to_owned(),
+        optimised: calibration::OPTIMISED,
+        host: host(),
+        clock: ClockCost {
+            cost_ns: 23.4,
+            step_ns: 20,
+        },
+        sleep: SleepLateness {
+            p50_ns: Some(52_000),
+            p90_ns: Some(71_000),
+        },
+        frequency: Some(Frequency {
+            mean_mhz: 2_400.0,
+            least_mhz: 2_400.0,
+            most_mhz: None,
+        }),
+        throttled: None,
+        paced: paced
+            .map(|(per_second, p99)| Paced {
+                per_second,
+                trials: 3,
+                lateness_p50_ns: Some(600.0),
+                lateness_p99_ns: p99.map(|it| it / 2.0),
+                end_to_end_p50_ns: Some(2_100.0),
+                end_to_end_p99_ns: p99,
+                cpu_ns: Some(9_000.0),
+            })
+            .into(),
+        capacity: Capacity {
+            per_second: Some(17.2e6),
+            cpu_ns: Some(105.0),
+        },
+        resolution: Resolution {
+            p50_ns: 2_400.0,
+            p95_ns: 9_000.0,
+            p99_ns: 36_000.0,
+        },
+        taken: Taken {
+            steal: 0.004,
+            others: 0.002,
+        },
+        noise: vec![Noise {
+            broker: "nats".to_owned(),
+            driver: "nats".to_owned(),
+            server_version: Some("2.10".to_owned()),
+            scenario: "latency".to_owned(),
+            workload: asked().workload,
+            made: "2026-11-20T19:04:00+01:00".to_owned(),
+            runs: 3,
+            trials: 5,
+            seconds: 2.0,
+            usual_trials: 5,
+            figures: vec![
+                figure("received/s", None, 5e3, 0.0004, 0.05),
+                figure("p50(end_to_end)", Some(50.0), 130e3, 0.03, 0.05),
+                figure("p99(end_to_end)", Some(99.0), 400e3, 0.08, 0.1),
+            ],
+            invalid: None,
+        }],
+    }
+}
+
 /// A run of which nothing was done yet.
 pub fn begun(plan: Plan) -> Results {
     let brokers = plan.brokers.iter().map(|broker| BrokerProvenance {
@@ -203,22 +306,14 @@ pub fn begun(plan: Plan) -> Results {
             git_commit: None,
             command: vec!["mqbench".to_owned(), "run".to_owned(), "latency".to_owned()],
             interrupted: false,
+            repeats: None,
         },
         scenario_text: "name: latency\n".to_owned(),
         provenance: Provenance {
-            host: Host {
-                id: "0123456789abcdef".to_owned(),
-                cpu: "a CPU".to_owned(),
-                cores: 2,
-                governor: None,
-                kernel: "Linux 6.1".to_owned(),
-                memory_bytes: 4 << 30,
-                load_average: [0.1, 0.2, 0.3],
-                clock_source: Some("tsc".to_owned()),
-                virtual_machine: true,
-            },
+            host: host(),
             scenario_hash: "0".repeat(16),
             brokers: brokers.collect(),
+            calibration: None,
         },
         plan,
         attempts: Vec::new(),

@@ -76,7 +76,7 @@ pub fn parse(
     .finish()
 }
 
-fn not_set(unset: &Unset, source: &Source) -> Diagnostic {
+pub(super) fn not_set(unset: &Unset, source: &Source) -> Diagnostic {
     let variable = &unset.variable;
     source
         .error(
@@ -89,7 +89,7 @@ fn not_set(unset: &Unset, source: &Source) -> Diagnostic {
 }
 
 /// Passwords and tokens come from the environment: the scenario's text is stored with the results.
-fn refuse_written_secrets(root: &Node, source: &mut Source) -> Vec<Diagnostic> {
+pub(super) fn refuse_written_secrets(root: &Node, source: &mut Source) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let brokers = root.get("brokers").map(|brokers| brokers.node.entries());
     for setting in brokers.into_iter().flatten().flat_map(|b| b.node.entries()) {

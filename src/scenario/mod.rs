@@ -15,6 +15,7 @@ mod either;
 mod findings;
 pub mod judgeable;
 pub mod load;
+pub mod logins;
 pub mod model;
 pub mod overrides;
 pub mod quick;

@@ -97,6 +97,9 @@ pub struct Metric {
     pub margin: f64,
     /// A latency; otherwise a throughput.
     pub lower_is_better: bool,
+    /// The noise of equal trials on this machine, as [`Trials::noise`] of a side has it, where it is known:
+    /// for where the trials are too few to show any.
+    pub usual_noise: Option<f64>,
 }
 
 /// How a metric was judged.
@@ -196,7 +199,12 @@ fn needed(metric: &Metric, estimate: f64, metrics: usize) -> Option<usize> {
     let paired = matches!(metric.trials, Trials::Paired(_));
     let least = least(paired, 1.0 - (1.0 - CONFIDENCE) / metrics as f64);
     let count = metric.trials.count();
-    let Some(noise) = metric.trials.noise() else {
+    // A difference of two has the noise of both.
+    let usual = metric.usual_noise.map(|noise| match paired {
+        true => noise * std::f64::consts::SQRT_2,
+        false => noise,
+    });
+    let Some(noise) = metric.trials.noise().or(usual) else {
         // One trial shows no noise: the least number will.
         return Some(least.max(count + 1));
     };
@@ -212,18 +220,35 @@ pub fn recommended(noise: f64, margin: f64, metrics: usize, paired: bool) -> Opt
     sufficient(noise, margin.ln_1p(), metrics, paired)
 }
 
+/// From which relative difference on so many trials of each side call a change, nine times out of ten, where
+/// `metrics` are judged together and the two are not paired; `None` where so few tell nothing. The noise is as
+/// in [`recommended`].
+pub fn smallest_effect(noise: f64, margin: f64, metrics: usize, trials: usize) -> Option<f64> {
+    let alpha = (1.0 - CONFIDENCE) / metrics as f64;
+    // The inverse of what `sufficient` says; the trial that it adds for few levels is taken off.
+    let counted = trials.checked_sub(1).filter(|it| *it > 0)?;
+    let distance = strictness(alpha) * noise * (2.0 * RANKS / counted as f64).sqrt();
+    let effect = (margin.ln_1p() + distance).exp_m1();
+    (trials >= least(false, 1.0 - alpha) && effect.is_finite()).then_some(effect)
+}
+
 /// So many that a bound at this distance from the truth is refuted with the probability [`POWER`]: the
 /// formula for means (two samples, or one of differences), and what ranks need more.
 fn sufficient(noise: f64, distance: f64, metrics: usize, paired: bool) -> Option<usize> {
     let alpha = (1.0 - CONFIDENCE) / metrics as f64;
     let least = least(paired, 1.0 - alpha);
-    // Both bounds of a margin must be refuted at once, so each may fail half as often.
-    let z = normal::beyond(alpha / 2.0) + normal::beyond((1.0 - POWER) / 2.0);
+    let z = strictness(alpha);
     let sides = if paired { 1.0 } else { 2.0 };
     let trials = sides * RANKS * (z * noise / distance).powi(2);
     // Small sets have few levels of significance, and the next one may be far.
     let trials = trials.ceil() + 1.0;
     (distance > TIE && trials.is_finite()).then(|| least.max(trials as usize))
+}
+
+/// How many standard errors a bound must be away, so that it is refuted at `alpha` with the probability
+/// [`POWER`]. Both bounds of a margin must be refuted at once, so each may fail half as often.
+fn strictness(alpha: f64) -> f64 {
+    normal::beyond(alpha / 2.0) + normal::beyond((1.0 - POWER) / 2.0)
 }
 
 #[cfg(test)]
@@ -269,6 +294,7 @@ mod tests {
                         },
                         margin: 0.1,
                         lower_is_better: true,
+                        usual_noise: None,
                     }
                 })
                 .collect();
@@ -294,6 +320,40 @@ mod tests {
                 assert!(regressed >= experiments / 10 * 9, "{said}: {regressed}");
             }
         }
+    }
+
+    #[test]
+    fn the_smallest_effect_of_a_number_of_trials_is_what_that_number_finds() {
+        // At the number that finds twice the margin, twice the margin is found: nearly, as trials are whole.
+        for noise in [0.05, 0.1, 0.2] {
+            let n = recommended(noise, 0.1, 4, false).unwrap();
+            let effect = smallest_effect(noise, 0.1, 4, n).unwrap();
+            assert!((0.17..0.2101).contains(&effect), "{noise}: {n}, {effect}");
+            let [regressed, ..] = words(100, n, noise, 1.0 + effect, false);
+            assert!(regressed >= 85, "{noise}: {regressed}");
+        }
+        let less = smallest_effect(0.1, 0.1, 4, 40).unwrap();
+        assert!(less < smallest_effect(0.1, 0.1, 4, 10).unwrap());
+        for trials in [0, 1, 4] {
+            assert_eq!(smallest_effect(0.1, 0.1, 4, trials), None, "{trials}");
+        }
+        assert_eq!(
+            smallest_effect(0.0, 0.1, 1, 4).map(|it| it < 0.1001),
+            Some(true)
+        );
+    }
+
+    #[test]
+    fn where_trials_show_no_noise_that_of_the_machine_says_how_many() {
+        let metric = |usual_noise| Metric {
+            trials: Trials::Independent(vec![100.0], vec![101.0]),
+            margin: 0.05,
+            lower_is_better: true,
+            usual_noise,
+        };
+        let needed = |usual| decide(&[metric(usual)])[0].trials_needed;
+        assert_eq!(needed(None), Some(4), "the least number");
+        assert!(needed(Some(0.1)) > Some(20), "{:?}", needed(Some(0.1)));
     }
 
     #[test]
@@ -338,6 +398,7 @@ mod tests {
             trials: Trials::Independent(one.to_vec(), other.to_vec()),
             margin: 0.05,
             lower_is_better,
+            usual_noise: None,
         };
         decide(&[metric]).remove(0)
     }
@@ -406,6 +467,7 @@ mod tests {
             trials: Trials::Independent(vec![100.0, 101.0, 99.0, 102.0], other.to_vec()),
             margin: 0.05,
             lower_is_better: true,
+            usual_noise: None,
         };
         let worse = metric([120.0, 118.0, 121.0, 119.0]);
         // The rarest order of four and four has p = 2/70: enough for one, for none of two.

@@ -11,6 +11,7 @@ use super::shift::least;
 use crate::measure::verdict::Outcome;
 use crate::plan::{Plan, PlannedBroker};
 use crate::results::Results;
+use crate::results::calibration::Resolution;
 use crate::scenario::units::Rate;
 
 /// What is compared.
@@ -37,9 +38,6 @@ impl Options {
         }
     }
 }
-
-/// Latencies closer than this are not told apart, whatever their ratio: nanoseconds.
-pub const FLOOR: f64 = 20_000.0;
 
 /// One figure of both sides.
 #[derive(Clone, Debug, PartialEq)]
@@ -289,13 +287,25 @@ pub fn brokers<'a>(results: &'a Results, reference: usize, options: &Options) ->
     pairs
 }
 
-/// From which relative difference on there is a change of a figure that was `before`: the one that was
-/// asked for, or its own; of a latency not less than the floor.
-pub fn margin_of(figure: Figure, asked: Option<f64>, before: Option<f64>) -> f64 {
-    let margin = asked.unwrap_or(figure.margin());
-    match (figure, before) {
-        (Figure::Latency(..), Some(before)) => margin.max(FLOOR / before),
-        _ => margin,
+/// From which relative difference on there is a change.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Margin {
+    /// The one that was asked for; `None` for each figure's own.
+    pub asked: Option<f64>,
+    /// From where on latencies are told apart, whatever their ratio.
+    pub resolution: Resolution,
+}
+
+impl Margin {
+    /// That of a figure which was `before`.
+    pub fn of(self, figure: Figure, before: Option<f64>) -> f64 {
+        let margin = self.asked.unwrap_or(figure.margin());
+        match (figure, before) {
+            (Figure::Latency(_, percent), Some(before)) => {
+                margin.max(self.resolution.at(percent) / before)
+            }
+            _ => margin,
+        }
     }
 }
 
@@ -337,7 +347,12 @@ impl Draft {
             Some((least, blocks)) if blocks.len() >= least => Trials::Paired(blocks),
             _ => Trials::Independent(first, second),
         };
-        let margin = margin_of(figure, margin, medians.0);
+        let margin = Margin {
+            asked: margin,
+            resolution: one.resolution.coarser(other.resolution),
+        };
+        let usual_noise = other.noise.or(one.noise);
+        let usual_noise = usual_noise.and_then(|it| it.figure(&figure.to_string()));
         Draft {
             figure,
             medians,
@@ -345,8 +360,9 @@ impl Draft {
             blurred: is_blurred(one) || is_blurred(other),
             metric: Metric {
                 trials,
-                margin,
+                margin: margin.of(figure, medians.0),
                 lower_is_better: figure.lower_is_better(),
+                usual_noise: usual_noise.map(|it| it.noise),
             },
         }
     }

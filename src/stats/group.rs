@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::measure::verdict::Outcome;
+use crate::results::calibration::{Noise, Resolution};
 use crate::results::{Attempt, Results};
 
 /// The trials of one broker.
@@ -22,6 +23,10 @@ pub struct Group<'a> {
     /// not let a broker win that could mostly not keep up. Else it is what most of the others are, the
     /// worst of equals.
     pub outcome: Option<Outcome>,
+    /// From where on latencies are told apart on its machine.
+    pub resolution: Resolution,
+    /// How much equal trials of its kind were found to differ there.
+    pub noise: Option<&'a Noise>,
 }
 
 impl<'a> Group<'a> {
@@ -45,7 +50,17 @@ impl<'a> Group<'a> {
         let ok: Vec<&Attempt> = trials.iter().copied().filter(|a| a.is_ok()).collect();
         let planned = results.plan.trials.iter();
         let planned = planned.filter(|it| it.broker == broker && is_there(it.point));
+        let driver = results.plan.brokers.get(broker).map(|it| &it.driver);
+        let calibration = results.provenance.calibration.as_ref();
         Group {
+            resolution: calibration
+                .zip(driver)
+                .map_or(Resolution::default(), |(it, driver)| {
+                    it.resolution_of(driver, &results.plan)
+                }),
+            noise: calibration
+                .zip(driver)
+                .and_then(|(it, driver)| it.noise_of(driver, &results.plan.scenario)),
             broker,
             planned: planned.count(),
             outcome: together(&trials, ok.len()),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::change::{CONFIDENCE, Change};
-use super::compare::{Compared, Verdict, margin_of, pair};
+use super::compare::{Compared, Margin, Verdict, pair};
 use super::differences::{Difference, differences};
 use super::figure::{Asked, Figure};
 use super::group::Group;
@@ -14,6 +14,7 @@ use super::median::median;
 use super::shape::Shape;
 use super::shift::Shift;
 use crate::plan::{Asked as Guarantee, Plan};
+use crate::results::calibration::Resolution;
 use crate::results::{Results, Stored};
 use crate::scenario::units::Rate;
 use crate::scenario::workload::{Transaction, Workload};
@@ -301,6 +302,11 @@ impl<'a> Series<'a> {
                 valid = Some(entry);
             }
         }
+        let machines = entries.iter().map(|it| it.group.resolution);
+        let margin = Margin {
+            asked: margin,
+            resolution: machines.reduce(Resolution::coarser).unwrap_or_default(),
+        };
         let lines = figures.iter().zip(points).map(|(figure, points)| {
             let turns = turns(*figure, &points, error, margin);
             let turns = turns.into_iter().map(|(last, mut turn)| {
@@ -312,7 +318,7 @@ impl<'a> Series<'a> {
             Line {
                 figure: *figure,
                 turns: turns.collect(),
-                margin: margin_of(*figure, margin, usual),
+                margin: margin.of(*figure, usual),
                 points,
             }
         });
@@ -383,7 +389,7 @@ impl Beside<'_, '_> {
 }
 
 /// Where the level shifted by more than the margin, and the place of the last entry before.
-fn turns(figure: Figure, points: &[Point], error: f64, margin: Option<f64>) -> Vec<(usize, Turn)> {
+fn turns(figure: Figure, points: &[Point], error: f64, margin: Margin) -> Vec<(usize, Turn)> {
     let counted = points
         .iter()
         .enumerate()
@@ -402,7 +408,7 @@ fn turns(figure: Figure, points: &[Point], error: f64, margin: Option<f64>) -> V
                 let shift = Shift::independent(&logs[before.clone()], &logs[since.clone()])?;
                 let level = |range: std::ops::Range<usize>| median(values[range].iter().copied());
                 let levels = (level(before.clone())?, level(since.clone())?);
-                let least = margin_of(figure, margin, Some(levels.0));
+                let least = margin.of(figure, Some(levels.0));
                 let estimate = shift.estimate();
                 let ends = shift.interval(CONFIDENCE);
                 let turn = Turn {

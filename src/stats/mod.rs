@@ -1,5 +1,6 @@
 //! What results mean: pure functions of them.
 
+pub mod calibration;
 pub mod change;
 pub mod compare;
 pub mod differences;

@@ -1,3 +1,4 @@
+use super::compare::{Options, runs};
 use super::exit::Exit;
 use super::group::Group;
 use super::thresholds::judge;
@@ -226,4 +227,57 @@ fn the_program_of_a_baseline_is_judged_by_no_threshold() {
     assert_eq!(Exit::of_run(&results), Exit::Done);
     results.plan.brokers[1].baseline_of = None;
     assert_eq!(Exit::of_run(&results), Exit::Invalid);
+}
+
+/// The margins of p50 and p99 of the first broker of two runs, and the trials that it takes at the most.
+fn margins(one: &Results, other: &Results) -> (f64, f64, Option<usize>) {
+    let pairs = runs(one, other, &Options::default());
+    let margin = |name: &str| {
+        let mut figures = pairs[0].figures.iter();
+        let found = figures.find(|it| it.figure.to_string() == name);
+        found.map_or(0.0, |it| it.margin)
+    };
+    (
+        margin("p50(end_to_end)"),
+        margin("p99(end_to_end)"),
+        pairs[0].trials_needed(),
+    )
+}
+
+#[test]
+fn margins_of_latencies_go_by_what_the_machine_tells_apart() {
+    // The median of the medians is 100 µs or a little more, that of p99 about 250 µs.
+    let quick = |calibrated: bool| {
+        let plan = sample::plan(&["nats"], 5);
+        let mut run = sample::run(plan, &[1e5], |_, _, _| {});
+        run.provenance.calibration = calibrated.then(sample::calibration);
+        run
+    };
+    let (p50, p99, _) = margins(&quick(false), &quick(false));
+    assert!((0.18..=0.2).contains(&p50), "20 µs of 104: {p50}");
+    assert_eq!(p99, 0.1, "its share is more");
+    let (p50, p99, _) = margins(&quick(true), &quick(true));
+    // Twice 2 % of the 130 µs that equal runs had; and the harness adds 36 µs to p99.
+    assert!((0.05..0.053).contains(&p50), "{p50}");
+    assert!((0.12..0.16).contains(&p99), "{p99}");
+    let coarser = margins(&quick(true), &quick(false));
+    assert!((0.18..=0.2).contains(&coarser.0), "{coarser:?}");
+    assert_eq!(coarser, margins(&quick(false), &quick(true)));
+}
+
+#[test]
+fn single_trials_need_as_many_as_the_noise_of_the_machine_takes() {
+    let single = |calibrated: bool| {
+        let mut run = sample::run(sample::plan(&["nats"], 1), &[4e6], |_, _, _| {});
+        let mut calibration = sample::calibration();
+        for figure in &mut calibration.noise[0].figures {
+            figure.noise = 0.2;
+        }
+        run.provenance.calibration = calibrated.then_some(calibration);
+        run
+    };
+    let (_, _, unknown) = margins(&single(false), &single(false));
+    assert_eq!(unknown, Some(5), "the least at which four figures are told");
+    let (_, _, known) = margins(&single(true), &single(true));
+    assert!(known > Some(50), "{known:?}");
 }

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use crate::program::{Place, ended};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "run",
     "check",
+    "calibrate",
     "history",
     "list",
     "drivers",

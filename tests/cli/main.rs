@@ -3,6 +3,8 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+mod again;
+mod calibrate;
 mod charts;
 mod commands;
 mod compared;

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use crate::drivers::descriptor::Side;
 use crate::plan::{Connection, PlannedBroker, print};
-use crate::report::columns;
+use crate::report::unfit::unfit;
+use crate::report::{calibrated, columns};
 use crate::results::Results;
 use crate::results::provenance::BrokerProvenance;
 use crate::scenario::units::duration;
@@ -228,7 +229,7 @@ fn machine(results: &Results) -> Facts {
     let host = &results.provenance.host;
     let [one, five, fifteen] = host.load_average;
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "not known".to_owned());
-    vec![
+    let mut facts = vec![
         fact("processor", &host.cpu),
         fact("cores", host.cores.to_string()),
         fact("memory", bytes(host.memory_bytes as f64)),
@@ -244,7 +245,19 @@ fn machine(results: &Results) -> Facts {
             format!("{one:.2}, {five:.2}, {fifteen:.2}"),
         ),
         fact("machine", &host.id),
-    ]
+    ];
+    let lines = calibrated::lines(results);
+    match lines.is_empty() {
+        true => facts.push(fact(
+            "calibrated",
+            "no: `mqbench calibrate` says what this machine can tell apart",
+        )),
+        false => facts.extend(lines.into_iter().map(|it| fact("calibration", it))),
+    }
+    if let Some(found) = &results.provenance.calibration {
+        facts.extend(unfit(found).into_iter().map(|it| fact("unfit", it.what)));
+    }
+    facts
 }
 
 fn run(results: &Results) -> Facts {
@@ -264,6 +277,9 @@ fn run(results: &Results) -> Facts {
         fact("ended", ended),
         fact("mqbench", &manifest.tool_version),
     ];
+    if let Some(id) = &manifest.repeats {
+        facts.push(fact("repeats the plan of", id));
+    }
     if let Some(commit) = &manifest.git_commit {
         facts.push(fact("built from", commit));
     }
