@@ -201,6 +201,7 @@ fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
                     identity: it.identity,
                 });
                 provenance.server_settings = facts.config.into_iter().collect();
+                provenance.server_bounds = facts.held;
             }
             (Connection::External { url }, None) => provenance.server_source = Some(url.clone()),
             _ => {}

@@ -1,5 +1,6 @@
 //! What was seen: clock, stamps, header, histograms, audit, verdict.
 
+pub mod affinity;
 pub mod cells;
 pub mod clock;
 pub mod header;
@@ -11,4 +12,6 @@ pub mod progress;
 pub mod record;
 pub mod resources;
 pub mod sequences;
+pub mod strain;
+pub mod takers;
 pub mod verdict;

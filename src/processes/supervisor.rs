@@ -19,6 +19,7 @@ use crate::plan::{Connection, Plan, PlannedBroker, PlannedTrial};
 use crate::results::{Attempt, Results, Store, StoreError};
 use crate::scenario::workload::Durability;
 use crate::servers;
+use crate::stats::course;
 
 use super::fleet::{Fleet, Site};
 use super::local::Party;
@@ -133,7 +134,8 @@ pub fn run(
                 &results.manifest.id,
                 tell,
             );
-            let seen = Attempt::of(&record, &plan, trial, attempt);
+            let mut seen = Attempt::of(&record, &plan, trial, attempt);
+            seen.course = course::look(&record, &plan);
             // By this sign alone, never by its result; but one that failed or was broken off measured
             // nothing that others could have disturbed.
             let again = seen.disturbed.is_some()
@@ -215,6 +217,7 @@ fn one(
         brokers: party.brokers,
         helpers: party.helpers,
         data: site.data,
+        pinned: plan.placement.cores.clone(),
     };
     let limit = deadline(plan);
     let mut record = match Worker::start(reaper, &order) {

@@ -52,6 +52,19 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
             json!({ "warning": said.what, "remedy": said.remedy })
         })
         .collect();
+    let courses = results.standing().filter(|it| !it.course.is_empty());
+    let courses: Vec<Value> = courses
+        .map(|it| {
+            json!({
+                "broker": label(it.broker),
+                "target_per_s": results.plan.sweep.get(it.point).map(|rate| rate.0),
+                "trial": it.repetition,
+                "pauses_in_all": it.course.pauses_in_all,
+                "pauses": it.course.pauses,
+                "drifts": it.course.drifts,
+            })
+        })
+        .collect();
     let document = json!({
         "schema_version": results.schema_version,
         "scenario": results.manifest.scenario,
@@ -60,6 +73,7 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
         "results": folder,
         "rows": rows,
         "thresholds": thresholds,
+        "courses": courses,
         "warnings": warnings,
     });
     format!("{document:#}\n")

@@ -3,6 +3,7 @@
 pub mod cells;
 pub mod charts;
 pub mod columns;
+pub mod course;
 pub mod csv;
 mod dashboard;
 pub mod details;
@@ -16,8 +17,10 @@ pub mod html;
 pub mod json;
 pub mod junit;
 pub mod live;
+mod machine;
 pub mod markdown;
 pub mod metrics;
+mod not_held;
 pub mod notes;
 pub mod rows;
 pub mod series;

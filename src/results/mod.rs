@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod attempt;
 pub mod bound;
+pub mod course;
 pub mod model;
 pub mod open;
 pub mod provenance;

@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod compare;
+pub mod course;
 pub mod differences;
 pub mod exit;
 pub mod figure;
@@ -12,6 +13,7 @@ pub mod median;
 pub mod normal;
 pub mod shape;
 pub mod shift;
+pub mod slope;
 pub mod thresholds;
 
 #[cfg(test)]

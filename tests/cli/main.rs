@@ -10,5 +10,6 @@ mod formats;
 mod history;
 mod live;
 mod metrics;
+mod placement;
 mod refused;
 mod sweep;

@@ -5,6 +5,7 @@ mod beside;
 mod charts;
 mod comparison;
 mod conditions;
+mod course;
 mod heat;
 mod names;
 mod policy;
@@ -63,6 +64,7 @@ pub fn run(results: &Results, charts: &Charts) -> String {
         ),
         ("comparison", "Comparison", comparison::section(&comparison)),
         ("charts", "Charts", charts::section(charts)),
+        ("course", "Over time", course::section(results)),
         ("beside", "Differences", beside::section(shown)),
         ("trials", "Trials", trials::section(results)),
         ("audit", "Audit", trials::audit_section(&comparison)),
