@@ -41,6 +41,8 @@ pub struct Site {
     pub helpers: Vec<i32>,
     /// Where it keeps its data.
     pub data: Vec<PathBuf>,
+    /// Control groups that hold its limits.
+    pub control_groups: Vec<PathBuf>,
 }
 
 /// What the results say of a server.
@@ -222,6 +224,7 @@ impl Fleet {
             pids: instance.leaders(),
             helpers: instance.helpers(),
             data: vec![record.site.data()],
+            control_groups: record.control_groups.clone(),
         })
     }
 

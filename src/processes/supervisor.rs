@@ -18,7 +18,7 @@ use crate::measure::verdict::Outcome;
 use crate::plan::{Connection, Plan, PlannedBroker, PlannedTrial};
 use crate::results::{Attempt, Results, Store, StoreError};
 use crate::scenario::workload::Durability;
-use crate::servers;
+use crate::servers::{self, Felt};
 use crate::stats::course;
 
 use super::fleet::{Fleet, Site};
@@ -220,6 +220,7 @@ fn one(
         pinned: plan.placement.cores.clone(),
     };
     let limit = deadline(plan);
+    let felt = Felt::of(&site.control_groups);
     let mut record = match Worker::start(reaper, &order) {
         Ok(worker) => worker.attend(limit, tell),
         Err(error) => Record {
@@ -227,6 +228,7 @@ fn one(
             ..Record::default()
         },
     };
+    limits(&mut record, &Felt::of(&site.control_groups).since(&felt));
     // The server's own words say more than what its clients saw of its end.
     if let (Some(failure), Some(trouble)) = (&mut record.failure, fleet.trouble(trial.broker)) {
         *failure = format!("{trouble} ({failure})");
@@ -239,6 +241,26 @@ fn one(
         tell(Event::Say(note.to_owned()));
     }
     record
+}
+
+/// Notes what limits did to the server in a trial, where that is worth a word.
+fn limits(record: &mut Record, felt: &Felt) {
+    /// Less than this is what every scheduler does.
+    const LEAST: Duration = Duration::from_millis(10);
+    if felt.held_back > LEAST {
+        let note = "the limit of CPU time held the broker back";
+        record.notes.push(note.to_owned());
+        let seconds = format!("{:.2} s", felt.held_back.as_secs_f64());
+        let fact = "held back by the limit of CPU time";
+        record.server_facts.push((fact.to_owned(), seconds));
+    }
+    if felt.refused > 0 {
+        let note = "the broker reached its limit of memory";
+        record.notes.push(note.to_owned());
+        let times = felt.refused.to_string();
+        let fact = "times that the limit of memory was reached";
+        record.server_facts.push((fact.to_owned(), times));
+    }
 }
 
 /// Where a broker of this kind is found whose address names no port.

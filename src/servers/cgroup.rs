@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::record::FOLDER_PREFIX;
 
@@ -280,6 +281,46 @@ fn hold(folder: &Path, controller: Controller, version: Version) -> io::Result<(
     Ok(())
 }
 
+/// What limits did to the processes of groups, since these were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Felt {
+    /// For how long processes that could have run were kept from it, summed over cores.
+    pub held_back: Duration,
+    /// How often memory was asked for that the limit did not have.
+    pub refused: u64,
+}
+
+impl Felt {
+    /// Reads it; nothing of what a group does not tell.
+    pub fn of(groups: &[PathBuf]) -> Felt {
+        let mut felt = Felt::default();
+        for group in groups {
+            let field = |file: &str, key: &str| {
+                let text = fs::read_to_string(group.join(file)).ok()?;
+                let value = text.lines().find_map(|line| line.strip_prefix(key))?;
+                value.trim().parse::<u64>().ok()
+            };
+            // Version 2 in microseconds, version 1 in nanoseconds.
+            let two = field("cpu.stat", "throttled_usec ").map(Duration::from_micros);
+            let one = || field("cpu.stat", "throttled_time ").map(Duration::from_nanos);
+            felt.held_back += two.or_else(one).unwrap_or_default();
+            let two = field("memory.events", "max ");
+            felt.refused += two
+                .or_else(|| field("memory.failcnt", ""))
+                .unwrap_or_default();
+        }
+        felt
+    }
+
+    /// Since an earlier reading.
+    pub fn since(&self, earlier: &Felt) -> Felt {
+        Felt {
+            held_back: self.held_back.saturating_sub(earlier.held_back),
+            refused: self.refused.saturating_sub(earlier.refused),
+        }
+    }
+}
+
 /// Puts a process into a group.
 pub(super) fn admit(folder: &Path, pid: u32) -> io::Result<()> {
     fs::write(folder.join("cgroup.procs"), pid.to_string())
@@ -412,6 +453,37 @@ mod tests {
         assert!(why.contains("no control group may be made in"), "{why}");
         let why = groups[1].clone().unwrap_err();
         assert_eq!(why, "there is no control group for memory");
+    }
+
+    #[test]
+    fn what_limits_did_is_read_in_the_words_of_either_version() {
+        let root = tempfile::tempdir().unwrap();
+        let group = |name: &str, files: &[(&str, &str)]| {
+            let folder = root.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            for (file, text) in files {
+                fs::write(folder.join(file), text).unwrap();
+            }
+            folder
+        };
+        let two = group(
+            "two",
+            &[
+                (
+                    "cpu.stat",
+                    "usage_usec 9\nnr_throttled 3\nthrottled_usec 1500000\n",
+                ),
+                ("memory.events", "low 0\nhigh 1\nmax 7\noom 0\n"),
+            ],
+        );
+        let cpu = group(
+            "cpu",
+            &[("cpu.stat", "nr_throttled 3\nthrottled_time 500000000\n")],
+        );
+        let memory = group("memory", &[("memory.failcnt", "5\n")]);
+        let felt = Felt::of(&[two, cpu, memory, root.path().join("gone")]);
+        assert_eq!((felt.held_back, felt.refused), (Duration::from_secs(2), 12));
+        assert_eq!(felt.since(&felt), Felt::default());
     }
 
     #[test]

@@ -32,7 +32,7 @@ use std::io;
 use std::time::Duration;
 
 pub use bounds::{Bounds, Held, Place};
-pub use cgroup::remove_group;
+pub use cgroup::{Felt, remove_group};
 pub use container::{Contained, Container, helpers, published};
 pub use engine::Engine;
 pub use error::Error;
