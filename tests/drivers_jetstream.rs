@@ -383,6 +383,7 @@ fn cluster() -> Option<(Instance, Arc<dyn Keeper>)> {
         program: None,
         config: Config::from(config.map(|(k, v)| (k.to_owned(), v.to_owned()))),
         within: std::env::temp_dir(),
+        bounds: Default::default(),
     };
     match Instance::start(&order, &reaper) {
         Ok(instance) => Some((instance, reaper)),

@@ -32,6 +32,7 @@ fn server(settings: &[(&str, &str)], program: Option<&Path>) -> Option<Instance>
         program,
         config: settings.collect::<Config>(),
         within: std::env::temp_dir(),
+        bounds: Default::default(),
     };
     Some(Instance::start(&order, &reaper).expect("started"))
 }

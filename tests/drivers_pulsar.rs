@@ -37,6 +37,7 @@ fn start() -> Option<Arc<Instance>> {
         program: None,
         config: Config::new(),
         within: std::env::temp_dir(),
+        bounds: Default::default(),
     };
     match Instance::start(&order, &REAPER) {
         Ok(instance) => Some(Arc::new(instance)),

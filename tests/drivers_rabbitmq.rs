@@ -41,6 +41,7 @@ fn start(settings: &[(&str, &str)]) -> Option<Instance> {
         program: None,
         config,
         within: std::env::temp_dir(),
+        bounds: Default::default(),
     };
     match Instance::start(&order, &REAPER) {
         Ok(instance) => Some(instance),

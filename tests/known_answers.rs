@@ -92,6 +92,54 @@ fn a_delay_of_five_milliseconds_is_the_latency() {
 }
 
 #[test]
+fn a_stall_is_a_pause_with_its_very_time_and_length() {
+    let mut task = task();
+    let stalled = |task: &Task| {
+        let faults = Faults {
+            stall: Some((3_300 * MS, 1_000 * MS)),
+            ..Faults::default()
+        };
+        run(task, faults).0.gaps
+    };
+    // A thousand a second: the last came at 3.299 s or 3.3 s, the next when it is over.
+    let gaps = stalled(&task);
+    let [gap] = gaps[..] else { panic!("{gaps:?}") };
+    assert!((gap.at - 3.3).abs() < 0.002, "{gap:?}");
+    assert!((gap.at + gap.seconds - 4.3).abs() < 0.002, "{gap:?}");
+    // With several consumers that take turns, each waits longer; all of them together did not pause before.
+    task.workload.consumers = 4;
+    task.workload.destinations = 4;
+    task.workload.load = Load::Rate {
+        rate: Rate(30.0),
+        arrival: Arrival::Poisson,
+    };
+    let gaps = stalled(&task);
+    assert!(
+        gaps.len() == 1 && gaps.iter().all(|gap| gap.seconds >= 1.0),
+        "{gaps:?}"
+    );
+}
+
+#[test]
+fn without_a_stall_there_is_no_pause_whatever_the_arrivals() {
+    for (rate, arrival) in [
+        (1.0, Arrival::Uniform),
+        (30.0, Arrival::Poisson),
+        (2_000.0, Arrival::Poisson),
+        (100.0, Arrival::Burst(50)),
+    ] {
+        let mut task = task();
+        task.workload.load = Load::Rate {
+            rate: Rate(rate),
+            arrival,
+        };
+        task.phases.measure = Measure::Time(Duration::from_secs(120));
+        let (record, _, _) = run(&task, Faults::default());
+        assert_eq!(record.gaps, [], "{rate} {arrival:?}");
+    }
+}
+
+#[test]
 fn a_low_rate_beside_that_of_counting_is_no_growing_backlog() {
     let faults = Faults {
         delay: 5 * MS,

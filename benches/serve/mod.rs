@@ -29,6 +29,7 @@ pub fn start(
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .collect(),
         within: std::env::temp_dir(),
+        bounds: Default::default(),
     };
     match Instance::start(&order, reaper) {
         Ok(instance) => Some(instance),

@@ -254,6 +254,7 @@ pub fn provenance(plan: &Plan, fleet: &Fleet) -> Vec<BrokerProvenance> {
                     identity: it.identity,
                 });
                 provenance.server_settings = facts.config.into_iter().collect();
+                provenance.server_bounds = facts.held;
             }
             (Connection::External { url }, None) => provenance.server_source = Some(url.clone()),
             _ => {}

@@ -35,6 +35,7 @@ pub fn up(command: &Servers, output: &Output) -> Exit {
             program: None,
             config: servers::Config::new(),
             within: std::env::temp_dir(),
+            bounds: Default::default(),
         };
         // Interrupted, this process ends, and its reaper with it what fetches.
         let fetched = servers::fetch(&order, &keeper, &mut |words| output.remark(words), &|| {

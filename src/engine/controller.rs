@@ -12,8 +12,8 @@ use super::shared::lock;
 use super::task::Task;
 use crate::measure::cells::Cells;
 use crate::measure::latency::Kind;
-use crate::measure::record::{Audit, Rates, Record, Second, Slope};
-use crate::measure::resources::{Sample, Usage};
+use crate::measure::record::{Audit, Gap, Rates, Record, Second, Slope};
+use crate::measure::resources::{Sample, Seen};
 use crate::measure::verdict::slope;
 use crate::scenario::workload::{Load, Measure};
 
@@ -256,12 +256,14 @@ impl Controller {
                 cores(usage.brokers_s),
             ],
             rss: [usage.rss_bytes, usage.brokers_rss_bytes],
+            takers: sample.map(|s| s.takers.clone()).unwrap_or_default(),
+            strain: sample.map(|s| s.strain).unwrap_or_default(),
         });
         self.last_second = counts;
     }
 
     /// Closes the books. `now` is the end of the trial, whether it came to it or was cut short.
-    pub fn finish(mut self, now: u64, usage: Usage) -> Record {
+    pub fn finish(mut self, now: u64, seen: Seen) -> Record {
         for group in &self.ledger.groups {
             group.settle();
         }
@@ -287,11 +289,30 @@ impl Controller {
             drain_cut: self.drain_cut,
             backlog_slope: self.backlog.growth().filter(|_| open_loop),
             server_backlog_slope: self.server.growth().filter(|_| open_loop && is_ours),
-            usage,
+            gaps: self.gaps(end.at),
+            usage: seen.usage,
+            takers: seen.takers,
+            strain: seen.strain,
             reasons: reasons(&self.ledger),
             series: self.series,
             ..Record::default()
         }
+    }
+
+    /// When groups received nothing, from the start of the measured part to its end.
+    fn gaps(&self, end: u64) -> Vec<Gap> {
+        let Some(from) = self.from else {
+            return Vec::new();
+        };
+        let origin = self.ledger.timeline.measured_from();
+        let seconds = |span: u64| span as f64 / SECOND as f64;
+        let groups = self.ledger.groups.iter();
+        let gaps = groups.flat_map(|group| group.gaps(from.at, end));
+        gaps.map(|(begin, end)| Gap {
+            at: seconds(begin.saturating_sub(origin)),
+            seconds: seconds(end - begin),
+        })
+        .collect()
     }
 
     /// Per second of the measured part, and its length in seconds.

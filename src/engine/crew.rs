@@ -19,8 +19,12 @@ use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::outbox::{Outbox, ThreadRecords};
 use super::pacing::{AsyncOutbox, BlockingOutbox, Timer};
+use crate::measure::affinity;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::record::Record;
+use crate::measure::resources::{CONSUMER_THREAD, PUBLISHER_THREAD};
+use crate::scenario::Pinned;
+use crate::scenario::units::cores::Cores;
 
 /// Threads that do not end by themselves are left behind after this time: the process ends with them.
 const END: Duration = Duration::from_secs(3);
@@ -79,6 +83,8 @@ pub(super) struct Crew {
     /// Opens when the trial is over.
     pub over: Arc<Gate>,
     pub tell: Sender<Message>,
+    /// On which cores threads of publishers and consumers run.
+    pub pinned: Pinned,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -90,6 +96,7 @@ impl Crew {
             gate: Gate::new(),
             over: Gate::new(),
             tell,
+            pinned: Pinned::default(),
             threads: Vec::new(),
         }
     }
@@ -111,7 +118,8 @@ impl Crew {
                 }
             }
         }
-        for (number, share) in shares(tasks).into_iter().enumerate() {
+        let cores = self.pinned.consumers.as_ref();
+        for (number, share) in shares(tasks, cores).into_iter().enumerate() {
             let (tell, over) = (self.tell.clone(), Arc::clone(&self.over));
             self.spawn(format!("con-a{number}"), move || {
                 on_runtime(&tell, async |set| {
@@ -136,7 +144,8 @@ impl Crew {
                 Publisher::Blocking(loops) => self.spawn_publisher(publisher, loops)?,
             }
         }
-        for (number, share) in shares(tasks).into_iter().enumerate() {
+        let cores = self.pinned.publishers.as_ref();
+        for (number, share) in shares(tasks, cores).into_iter().enumerate() {
             let (tell, over) = (self.tell.clone(), Arc::clone(&self.over));
             let (ledger, gate) = (Arc::clone(&self.ledger), Arc::clone(&self.gate));
             self.spawn(format!("pub-a{number}"), move || {
@@ -168,6 +177,27 @@ impl Crew {
                 "this client needs a thread for each publisher and consumer, and {MOST_THREADS} is the limit"
             )));
         }
+        let publishes = name.starts_with(PUBLISHER_THREAD);
+        let cores = match publishes {
+            true => self.pinned.publishers.clone(),
+            false if name.starts_with(CONSUMER_THREAD) => self.pinned.consumers.clone(),
+            false => None,
+        };
+        let of_side = match publishes {
+            true => Message::Connected,
+            false => Message::Consumer,
+        };
+        let tell = self.tell.clone();
+        let body = move || {
+            // Before anything else: what a client library starts from here is then on the same cores.
+            match cores.map_or(Ok(()), |cores| affinity::pin(0, &cores)) {
+                Ok(()) => body(),
+                Err(error) => {
+                    let error = DriverError::while_doing("run on its cores")(error);
+                    let _ = tell.send(of_side(Err(error)));
+                }
+            }
+        };
         let thread = thread::Builder::new()
             .name(name)
             .spawn(body)
@@ -228,10 +258,12 @@ impl Crew {
         }
     }
 }
-/// Deals tasks out to threads: half of the cores for each side, so that neither starves the other.
-fn shares<T>(tasks: Vec<T>) -> Vec<Vec<T>> {
-    let cores = thread::available_parallelism().map_or(2, usize::from);
-    let threads = (cores / 2).max(1).min(tasks.len());
+/// Deals tasks out to threads: one for each core of those that the side is pinned to, otherwise half of the cores
+/// for each side, so that neither starves the other.
+fn shares<T>(tasks: Vec<T>, pinned: Option<&Cores>) -> Vec<Vec<T>> {
+    let cores = || thread::available_parallelism().map_or(2, usize::from);
+    let threads = pinned.map_or_else(|| cores() / 2, Cores::count);
+    let threads = threads.max(1).min(tasks.len());
     let mut shares: Vec<Vec<T>> = (0..threads).map(|_| Vec::new()).collect();
     for (number, task) in tasks.into_iter().enumerate() {
         shares[number % threads].push(task);

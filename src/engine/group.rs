@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::gaps::Gaps;
 use super::route::Route;
 use super::shared::{Padded, Recorder, lock};
 use super::task::{Order, Task};
@@ -83,6 +84,7 @@ pub(super) struct Books {
     route: Route,
     /// For each consumer and lane: one past the highest sequence.
     pub(super) orders: Vec<Vec<u64>>,
+    gaps: Gaps,
     counts: GroupCounts,
 }
 
@@ -136,6 +138,7 @@ impl Group {
                 order: task.order,
                 route,
                 orders: vec![Vec::new(); consumers],
+                gaps: Gaps::of(task),
                 counts: GroupCounts::default(),
             }),
             copies: AtomicU64::new(0),
@@ -219,6 +222,11 @@ impl Group {
             .sum()
     }
 
+    /// When nothing came within a span, from and to, all in nanoseconds.
+    pub fn gaps(&self, from: u64, to: u64) -> Vec<(u64, u64)> {
+        lock(&self.books).gaps.within(from, to)
+    }
+
     /// The sequences received from one publisher, for the audit at the end.
     pub fn with_set<T>(&self, publisher: usize, read: impl FnOnce(&SequenceSet) -> T) -> T {
         read(&lock(&self.books).sets[publisher])
@@ -297,6 +305,7 @@ impl Books {
         let (measured, redelivered) = (id & MEASURED != 0, id & REDELIVERED != 0);
         let publisher = (id & 0xFFFF) as usize;
         let sequence = (id & !(MEASURED | REDELIVERED)) >> 16;
+        self.gaps.received(received);
         let counts = &mut self.counts;
         counts.received += u64::from(measured);
         match self.sets[publisher].insert(sequence) {

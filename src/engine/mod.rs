@@ -6,6 +6,7 @@ pub mod acks;
 pub mod contract;
 pub mod controller;
 mod crew;
+mod gaps;
 mod gate;
 mod gauge;
 pub mod group;

@@ -18,6 +18,7 @@ use super::ledger::Ledger;
 use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::record::{Record, Second};
 use crate::measure::resources::Watch;
+use crate::scenario::Pinned;
 
 /// Everybody must be connected and ready within this time.
 const READY: Duration = Duration::from_secs(30);
@@ -64,6 +65,13 @@ impl Run {
             ledger,
             hear,
         }
+    }
+
+    /// Has threads of publishers and consumers run on these cores.
+    #[must_use]
+    pub fn pinned(mut self, pinned: Pinned) -> Run {
+        self.crew.pinned = pinned;
+        self
     }
 
     /// To end the trial from outside.
@@ -119,7 +127,7 @@ impl Run {
         let mut controller = Controller::new(&self.ledger);
         let mut part = controller.part();
         news(News::Part(part));
-        let (mut ending, mut usage) = (None, None);
+        let (mut ending, mut seen) = (None, None);
         loop {
             let now = Monotonic.now();
             let sample = controller.wants_sample(now).then(|| watch.sample(now));
@@ -133,7 +141,7 @@ impl Run {
                 news(News::Part(part));
                 match part {
                     Part::Measuring => watch.begin(),
-                    _ if usage.is_none() => usage = Some(watch.usage()),
+                    _ if seen.is_none() => seen = Some(watch.seen()),
                     _ => {}
                 }
             }
@@ -153,7 +161,7 @@ impl Run {
                 }
             }
         }
-        let usage = usage.unwrap_or_else(|| watch.usage());
+        let seen = seen.unwrap_or_else(|| watch.seen());
         if ending.is_none() && !self.ledger.all_sent() {
             let held = self.ledger.publishers.iter();
             let held = held
@@ -170,7 +178,7 @@ impl Run {
             self.crew.over.open();
             self.await_books();
         }
-        let mut record = controller.finish(Monotonic.now(), usage);
+        let mut record = controller.finish(Monotonic.now(), seen);
         if let Some(end) = ending {
             end.note_in(&mut record);
         }

@@ -14,7 +14,7 @@ use super::outbox::{Next, Outbox, ThreadRecords};
 use super::task::Task;
 use crate::measure::clock::{Clock, Simulated};
 use crate::measure::record::Record;
-use crate::measure::resources::Usage;
+use crate::measure::resources::Seen;
 
 /// Something that a broker does.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ pub fn simulate(
         }
     }
     drop(publishers);
-    Ok(controller.finish(clock.now(), Usage::default()))
+    Ok(controller.finish(clock.now(), Seen::default()))
 }
 
 /// Asks one outbox; when to ask it again.

@@ -38,7 +38,6 @@ impl Host {
         let name = nix::unistd::gethostname().unwrap_or_default();
         let identity = word("/etc/machine-id").unwrap_or_default() + &name.to_string_lossy();
         let kernel = word("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let memory = text("/proc/meminfo").and_then(|text| parse_memory_total(&text));
         let load = text("/proc/loadavg").and_then(|text| parse_load(&text));
         Host {
             id: format!("{:016x}", fnv1a(identity.as_bytes())),
@@ -46,7 +45,7 @@ impl Host {
             cores: proc::totals().cores,
             governor: word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             kernel: format!("Linux {kernel}"),
-            memory_bytes: memory.unwrap_or(0),
+            memory_bytes: proc::machine_memory().unwrap_or(0),
             load_average: load.unwrap_or_default(),
             clock_source: word("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             virtual_machine: has_hypervisor(&cpuinfo),
@@ -68,14 +67,6 @@ fn has_hypervisor(cpuinfo: &str) -> bool {
         .lines()
         .find(|line| line.starts_with("flags"))
         .is_some_and(|line| line.split_whitespace().any(|flag| flag == "hypervisor"))
-}
-
-/// `MemTotal` of `/proc/meminfo` in bytes.
-fn parse_memory_total(meminfo: &str) -> Option<u64> {
-    let rest = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    Some(rest.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
 /// The three means of `/proc/loadavg`.
@@ -105,8 +96,6 @@ mod tests {
         assert_eq!(parse_cpu(cpuinfo).unwrap(), "Fast CPU @ 3.00GHz");
         assert!(has_hypervisor(cpuinfo));
         assert!(!has_hypervisor("flags : fpu sse\n"));
-        let meminfo = "MemTotal:       2048 kB\nMemFree: 1 kB\n";
-        assert_eq!(parse_memory_total(meminfo), Some(2048 * 1024));
         let load = parse_load("0.50 1.25 2.00 3/120 4711\n");
         assert_eq!(load, Some([0.5, 1.25, 2.0]));
         assert_eq!(parse_load(""), None);

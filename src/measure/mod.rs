@@ -1,5 +1,6 @@
 //! What was seen: clock, stamps, header, histograms, audit, verdict; and the instrument itself.
 
+pub mod affinity;
 pub mod cells;
 pub mod clock;
 pub mod frequency;
@@ -13,4 +14,6 @@ pub mod progress;
 pub mod record;
 pub mod resources;
 pub mod sequences;
+pub mod strain;
+pub mod takers;
 pub mod verdict;

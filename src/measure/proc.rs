@@ -240,6 +240,19 @@ pub fn reset_peak(pid: i32) {
     let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
 }
 
+/// Memory of the machine in bytes; `None` where it is not told.
+pub fn machine_memory() -> Option<u64> {
+    parse_memory_total(&fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+/// `MemTotal` of `/proc/meminfo` in bytes.
+pub fn parse_memory_total(meminfo: &str) -> Option<u64> {
+    let rest = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    Some(rest.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
+}
+
 /// Parses `/proc/<pid>/io`: bytes that it caused to be written to storage.
 pub fn parse_written(io: &str) -> Option<u64> {
     io.lines()
@@ -360,6 +373,8 @@ mod tests {
             (15_360 * 1024, 20_480 * 1024)
         );
         assert_eq!(parse_memory("Name:\tkthreadd\n"), None);
+        let meminfo = "MemTotal:       2048 kB\nMemFree: 1 kB\n";
+        assert_eq!(parse_memory_total(meminfo), Some(2048 * 1024));
         let io = "rchar: 1\nwchar: 2\nread_bytes: 3\nwrite_bytes: 4096\ncancelled_write_bytes: 0\n";
         assert_eq!(parse_written(io), Some(4096));
         assert_eq!(parse_run_time("1234567 44035 12\n"), Some(1_234_567));

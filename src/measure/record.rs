@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::cells::Cells;
 use super::latency::{Kind, Latency};
 use super::resources::Usage;
+use super::strain::Strain;
+use super::takers::Taker;
 
 /// Every message of the measured part, accounted for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +145,21 @@ pub struct Second {
     pub cores: [f64; 3],
     /// Resident memory of the worker, and of the broker.
     pub rss: [u64; 2],
+    /// Who of those outside the run took most of the CPU.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takers: Vec<Taker>,
+    /// What the machine suffered besides.
+    #[serde(default, skip_serializing_if = "Strain::is_nothing")]
+    pub strain: Strain,
+}
+
+/// A time in which a group of consumers received nothing, far longer than is to be expected.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gap {
+    /// When it began, in seconds after the start of the measured part.
+    pub at: f64,
+    /// How long it was, in seconds.
+    pub seconds: f64,
 }
 
 /// How fast messages went, per second of the measured part.
@@ -191,8 +208,17 @@ pub struct Record {
     /// Whether the one that the server tells of did.
     #[serde(default)]
     pub server_backlog_slope: Option<Slope>,
+    /// When nothing came, in each group of consumers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
     /// What the measured part cost.
     pub usage: Usage,
+    /// Who of those outside the run took most of the CPU in the measured part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takers: Vec<Taker>,
+    /// What the machine suffered in it besides.
+    #[serde(default)]
+    pub strain: Strain,
     /// Why messages failed, and how often.
     pub reasons: BTreeMap<String, u64>,
     /// What the server said of itself.

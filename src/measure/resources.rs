@@ -24,6 +24,8 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::proc::{self, Process, Totals};
+use super::strain::{Gauges, Marks, Strain};
+use super::takers::{Identity, Outsider, Outsiders, Taker, Tally};
 
 /// Threads of publishers are named with this prefix.
 pub const PUBLISHER_THREAD: &str = "pub-";
@@ -186,33 +188,60 @@ impl Usage {
     }
 }
 
+/// The most takers that are kept of a second, and of a trial.
+const OF_A_SECOND: usize = 3;
+const OF_A_TRIAL: usize = 5;
+
 /// The usage of one second of a trial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// When it ended, on the trial's clock.
     pub at_ns: u64,
     /// What was used since the sample before.
     pub usage: Usage,
+    /// Who of others took most of the CPU; the largest first.
+    pub takers: Vec<Taker>,
+    /// What the machine suffered.
+    pub strain: Strain,
+}
+
+/// What was seen of a whole measured part.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// What was used.
+    pub usage: Usage,
+    /// Who of others took most of the CPU; the largest first.
+    pub takers: Vec<Taker>,
+    /// What the machine suffered.
+    pub strain: Strain,
 }
 
 /// Reads the usage of a trial, by the second and as a whole.
 #[derive(Debug)]
 pub struct Watch {
     parties: Parties,
+    gauges: Gauges,
     began: Reading,
     began_on_disk: u64,
     last: Reading,
+    /// Who took what since the measured part began, and what the machine suffered.
+    tally: Tally,
+    strain: Strain,
 }
 
 impl Watch {
     /// Starts to watch, and counts from now.
     pub fn new(parties: Parties) -> Watch {
-        let now = Reading::take(&parties);
+        let gauges = Gauges::find();
+        let now = Reading::take(&parties, &gauges);
         Watch {
             began_on_disk: parties.on_disk(),
             parties,
+            gauges,
             began: now.clone(),
             last: now,
+            tally: Tally::default(),
+            strain: Strain::default(),
         }
     }
 
@@ -222,25 +251,44 @@ impl Watch {
             proc::reset_peak(*pid);
         }
         self.began_on_disk = self.parties.on_disk();
-        self.began = Reading::take(&self.parties);
+        self.began = Reading::take(&self.parties, &self.gauges);
         self.last = self.began.clone();
+        (self.tally, self.strain) = (Tally::default(), Strain::default());
     }
 
     /// What was used since the sample before, or since the measured part began.
     pub fn sample(&mut self, at_ns: u64) -> Sample {
-        let now = Reading::take(&self.parties);
+        let now = Reading::take(&self.parties, &self.gauges);
         let usage = now.since(&self.last);
+        let (tally, strain) = now.beside(&self.last, usage.seconds);
+        self.tally.merge(&tally);
+        self.strain.merge(&strain);
         self.last = now;
-        Sample { at_ns, usage }
+        Sample {
+            at_ns,
+            usage,
+            takers: tally.largest(OF_A_SECOND, usage.capacity_s),
+            strain,
+        }
     }
 
-    /// What was used since the measured part began. Threads that are to be in it must still run.
-    pub fn usage(&self) -> Usage {
+    /// What was seen since the measured part began. Threads that are to be in it must still run.
+    pub fn seen(&mut self) -> Seen {
         let on_disk = self.parties.on_disk();
-        Usage {
+        let now = Reading::take(&self.parties, &self.gauges);
+        let usage = Usage {
             brokers_disk_bytes: on_disk,
             brokers_disk_grown_bytes: on_disk as i64 - self.began_on_disk as i64,
-            ..Reading::take(&self.parties).since(&self.began)
+            ..now.since(&self.began)
+        };
+        // Since the sample before, which is not the beginning of what the next one is about.
+        let (tally, strain) = now.beside(&self.last, (now.at - self.last.at).as_secs_f64());
+        self.tally.merge(&tally);
+        self.strain.merge(&strain);
+        Seen {
+            takers: self.tally.largest(OF_A_TRIAL, usage.capacity_s),
+            strain: self.strain,
+            usage,
         }
     }
 }
@@ -263,15 +311,14 @@ struct Spent {
     waited: f64,
 }
 
-/// Names a process for good: its number and when it started.
-type Identity = (i32, u64);
-
 /// All counters at one instant.
 #[derive(Clone, Debug)]
 struct Reading {
     at: Instant,
     totals: Totals,
     spent: HashMap<Identity, Spent>,
+    outsiders: Outsiders,
+    marks: Marks,
     threads: HashMap<i32, (String, u64)>,
     memory: proc::Memory,
     brokers: Vec<i32>,
@@ -280,12 +327,13 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(parties: &Parties) -> Reading {
+    fn take(parties: &Parties, gauges: &Gauges) -> Reading {
         let own = std::process::id() as i32;
         let ticks = proc::ticks_per_second();
         let all = proc::processes();
         let of_brokers = proc::family(&all, &parties.brokers);
         let ours = descendants(&all, parties.supervisor);
+        let mut outsiders = Outsiders::new();
         let spent = all.iter().map(|process| {
             let party = if process.pid == own {
                 Party::Own
@@ -307,6 +355,15 @@ impl Reading {
             };
             let waited = process.waited_ticks as f64 / ticks;
             let identity = (process.pid, process.start);
+            if party == Party::Foreign {
+                let outsider = Outsider {
+                    name: process.name.clone(),
+                    parent: process.parent,
+                    cpu,
+                    waited,
+                };
+                outsiders.insert(identity, outsider);
+            }
             (identity, Spent { party, cpu, waited })
         });
         let spent = spent.collect();
@@ -321,6 +378,8 @@ impl Reading {
             at: Instant::now(),
             totals: proc::totals(),
             spent,
+            outsiders,
+            marks: gauges.read(),
             threads: threads.map(|(tid, name, ran)| (tid, (name, ran))).collect(),
             memory: proc::memory(own).unwrap_or_default(),
             brokers_written: brokers.iter().filter_map(|pid| proc::written(*pid)).sum(),
@@ -359,6 +418,14 @@ impl Reading {
         let seen = usage.kernel_s + usage.own_s + usage.brokers_s + usage.ours_s + usage.foreign_s;
         usage.unseen_s = seconds_of(totals.busy) - seen;
         usage
+    }
+
+    /// Who took what, and what the machine suffered, since an earlier reading so many seconds ago.
+    fn beside(&self, earlier: &Reading, seconds: f64) -> (Tally, Strain) {
+        (
+            Tally::between(&earlier.outsiders, &self.outsiders),
+            self.marks.since(&earlier.marks, seconds),
+        )
     }
 
     /// CPU seconds of the threads whose names start with `prefix`.

@@ -157,6 +157,31 @@ fn descendants_leave_out_the_rest_of_the_pipeline() {
     assert_eq!(descendants(&all, 7), [7, 8, 9]);
 }
 
+/// A second of a trial has one sample. `MQBENCH_LONG=1` holds it to half a percent of a core.
+#[test]
+fn a_sample_costs_at_most_half_a_percent_of_a_core() {
+    let thread = || {
+        let clock = nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID;
+        std::time::Duration::from(clock.now().unwrap())
+    };
+    let parties = Parties {
+        supervisor: std::process::id() as i32,
+        ..Parties::default()
+    };
+    let mut watch = Watch::new(parties);
+    const SAMPLES: u32 = 100;
+    let began = thread();
+    for at in 0..SAMPLES {
+        watch.sample(at.into());
+    }
+    let each = (thread() - began) / SAMPLES;
+    let processes = proc::processes().len();
+    println!("{each:?} of CPU time for a sample beside {processes} processes");
+    if std::env::var_os("MQBENCH_LONG").is_some() {
+        assert!(each < std::time::Duration::from_millis(5), "{each:?}");
+    }
+}
+
 #[test]
 fn work_of_this_process_and_of_its_publishers_is_seen() {
     let parties = Parties {
@@ -181,7 +206,7 @@ fn work_of_this_process_and_of_its_publishers_is_seen() {
         .unwrap();
     working.recv().unwrap();
     let sample = watch.sample(7);
-    let usage = watch.usage();
+    let usage = watch.seen().usage;
     drop(done);
     publisher.join().unwrap();
     assert_eq!(sample.at_ns, 7);

@@ -10,11 +10,13 @@ mod missing;
 pub mod model;
 mod options;
 pub mod order;
+mod placement;
 pub mod print;
 mod resolve;
 pub mod schema;
 mod search;
 mod security;
+mod transaction;
 
 pub use missing::{LeftOut, leave_out};
 pub use model::{

@@ -14,7 +14,7 @@ use crate::scenario::units::Rate;
 use crate::scenario::workload::{
     Delivery, Durability, Load, Measure, Phases, Transaction, Workload,
 };
-use crate::scenario::{Disturbed, FilledIn, Objective, Secret, Threshold};
+use crate::scenario::{Disturbed, FilledIn, Objective, Placement, Secret, Threshold};
 
 use super::missing::LeftOut;
 
@@ -45,6 +45,9 @@ pub struct Plan {
     pub thresholds: Vec<Threshold>,
     /// When a trial counts as disturbed.
     pub disturbed: Disturbed,
+    /// What of the machine each party may use.
+    #[serde(default, skip_serializing_if = "Placement::is_empty")]
+    pub placement: Placement,
     /// In the scenario's order.
     pub brokers: Vec<PlannedBroker>,
     /// Brokers of the scenario that do not take part, because they are not on this machine.

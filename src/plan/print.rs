@@ -5,7 +5,7 @@ use crate::drivers::descriptor::{Order, Side};
 use crate::scenario::search::MOST_PROBES;
 use crate::scenario::units::{Rate, duration};
 use crate::scenario::workload::{Arrival, Load, Measure, Payload, Phases};
-use crate::scenario::{Objective, Tls};
+use crate::scenario::{Objective, Placement, Tls};
 use crate::servers::find::CONTAINER;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::style::{self, pad, paint, width, wrap};
@@ -132,6 +132,7 @@ fn summary(page: &mut Page, plan: &Plan) {
             counted(plan.disturbed.repeats as usize, "time")
         ),
     );
+    placement(page, &plan.placement, names);
     let takes = match plan.estimate() {
         Some((least, most)) => format!(
             "about {}, at most {}",
@@ -141,6 +142,23 @@ fn summary(page: &mut Page, plan: &Plan) {
         None => "as long as the messages take".to_owned(),
     };
     page.row(2, "takes", names, &takes);
+}
+
+/// Who runs on which cores, and what each managed broker may use.
+fn placement(page: &mut Page, placement: &Placement, names: usize) {
+    let parties = placement.cores.parties();
+    let parties: Vec<String> = parties
+        .map(|(party, cores)| format!("{party} on {cores}"))
+        .collect();
+    if !parties.is_empty() {
+        page.row(2, "cores", names, &parties.join(" · "));
+    }
+    let limits = [placement.limits.cpu_text(), placement.limits.memory_text()];
+    let limits: Vec<String> = limits.into_iter().flatten().collect();
+    if !limits.is_empty() {
+        let limits = format!("{}, for each managed broker", limits.join(" and "));
+        page.row(2, "limits", names, &limits);
+    }
 }
 
 fn trials_line(plan: &Plan) -> String {

@@ -8,7 +8,7 @@ use crate::engine::run::MOST_THREADS;
 use crate::engine::task::WindowBy;
 use crate::scenario::search::MOST_TRIALS;
 use crate::scenario::suggest::did_you_mean;
-use crate::scenario::workload::{Load, Pattern, Transaction};
+use crate::scenario::workload::{Load, Pattern};
 use crate::scenario::{BrokerEntry, Scenario};
 use crate::servers;
 use crate::terminal::diagnostic::Diagnostic;
@@ -18,14 +18,30 @@ use super::guarantee;
 use super::model::{Asked, Connection, GivenOffer, Plan, PlannedBroker, Secrets};
 use super::options;
 use super::order::interleave;
+use super::placement::{self, Machine};
 use super::security;
+use super::transaction::transaction;
 
-/// Makes the plan. `drawn` is the seed for a scenario that names none, from
+/// Makes the plan for this machine. `drawn` is the seed for a scenario that names none, from
 /// [`draw_seed`](super::draw_seed).
 ///
 /// # Errors
-/// Everything that some broker cannot do, each with its place in the scenario.
+/// Everything that some broker cannot do, or the machine does not have, each with its place in the scenario.
 pub fn resolve(
+    scenario: &Scenario,
+    drivers: &[&'static Descriptor],
+    drawn: u64,
+) -> Result<Plan, Vec<Diagnostic>> {
+    let machine = match scenario.placement.is_empty() {
+        true => Machine::default(),
+        false => Machine::read(),
+    };
+    resolve_on(&machine, scenario, drivers, drawn)
+}
+
+/// Makes the plan for a machine.
+pub(super) fn resolve_on(
+    machine: &Machine,
     scenario: &Scenario,
     drivers: &[&'static Descriptor],
     drawn: u64,
@@ -40,6 +56,7 @@ pub fn resolve(
         brokers.extend(broker(scenario, entry, driver, drivers, &mut errors));
     }
     acknowledged::check(scenario, &brokers, &mut errors);
+    placement::check(scenario, &brokers, machine, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -52,6 +69,7 @@ pub fn resolve(
         phases: scenario.phases,
         thresholds: scenario.thresholds.clone(),
         disturbed: scenario.disturbed,
+        placement: scenario.placement.clone(),
         trials: interleave(
             brokers.len(),
             scenario.sweep.len().max(1),
@@ -148,45 +166,6 @@ fn broker(
             token: entry.token.clone(),
         },
     })
-}
-
-/// What publishers send as one, where the offer does so; a scenario that asks for it of others is
-/// refused.
-fn transaction(
-    scenario: &Scenario,
-    entry: &BrokerEntry,
-    driver: &Descriptor,
-    offer: Option<&GivenOffer>,
-    errors: &mut Vec<Diagnostic>,
-) -> Option<Transaction> {
-    let asked = scenario.workload.transaction;
-    let offer = offer?;
-    if driver.transactions.contains(&offer.delivery) {
-        return Some(asked.unwrap_or_default());
-    }
-    if asked.is_some() {
-        let help = match driver.transactions {
-            [] => "remove `transaction`, or take this broker out".to_owned(),
-            with => {
-                let names: Vec<&str> = with.iter().map(|delivery| delivery.name()).collect();
-                let names = names.join(" or ");
-                format!("remove `transaction`, or ask for `delivery: {names}`")
-            }
-        };
-        errors.push(
-            scenario
-                .error(
-                    scenario.place("workload.transaction"),
-                    format!(
-                        "{} sends in no transactions with {}",
-                        entry.label,
-                        offer.delivery.name()
-                    ),
-                )
-                .help(help),
-        );
-    }
-    None
 }
 
 /// Refuses more publishers and consumers than there may be threads, where each needs one.
@@ -424,6 +403,7 @@ fn connection(
         }
         config.insert(key.clone(), value.clone());
     }
+    placement::fit(&mut config, about, &scenario.placement.limits);
     Some(Connection::Managed {
         server: server.to_owned(),
         config,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::plan::{Connection, Plan};
-use crate::servers::{self, Contained, Found, Instance, Keeper, Order, Origin};
+use crate::servers::{self, Bounds, Contained, Found, Held, Instance, Keeper, Order, Origin};
 
 use super::kept::Shelf;
 
@@ -24,6 +24,8 @@ pub struct Fleet {
     /// By broker: its server; `None` where it needs none or is external.
     seats: Vec<Option<usize>>,
     keeper: Arc<dyn Keeper>,
+    /// What each of them may use of the machine.
+    bounds: Bounds,
     /// What a reader must know: a server that had run while it was suspended.
     notes: Vec<String>,
 }
@@ -39,6 +41,8 @@ pub struct Site {
     pub helpers: Vec<i32>,
     /// Where it keeps its data.
     pub data: Vec<PathBuf>,
+    /// Control groups that hold its limits.
+    pub control_groups: Vec<PathBuf>,
 }
 
 /// What the results say of a server.
@@ -54,6 +58,8 @@ pub struct Facts {
     pub container: Option<Contained>,
     /// Its settings.
     pub config: BTreeMap<String, String>,
+    /// What it may use of the machine, and what holds that.
+    pub held: Vec<Held>,
 }
 
 impl Fleet {
@@ -90,11 +96,12 @@ impl Fleet {
                 _ => None,
             })
             .collect();
+        let bounds = Bounds::of(&plan.placement);
         // One after the other: several downloads at once are not faster.
         let ready: Vec<Result<(), String>> = wanted
             .iter()
             .map(|(server, config, binary)| {
-                let order = order(server, config, binary.as_deref())?;
+                let order = order(server, config, binary.as_deref(), &bounds)?;
                 servers::fetch(&order, &keeper, say, is_over).map_err(|error| error.to_string())
             })
             .collect();
@@ -103,9 +110,12 @@ impl Fleet {
                 .iter()
                 .zip(ready)
                 .map(|((server, config, binary), ready)| {
-                    let keeper = &keeper;
+                    let (keeper, bounds) = (&keeper, &bounds);
                     scope.spawn(move || {
-                        ready.and_then(|()| obtain(server, config, binary.as_deref(), keeper))
+                        ready.and_then(|()| {
+                            let order = order(server, config, binary.as_deref(), bounds)?;
+                            obtain(&order, keeper)
+                        })
                     })
                 })
                 .collect();
@@ -125,6 +135,7 @@ impl Fleet {
             berths,
             seats,
             keeper,
+            bounds,
             notes: Vec::new(),
         }
     }
@@ -152,6 +163,7 @@ impl Fleet {
             program: program(&record.found),
             container: record.found.container().cloned(),
             config: record.site.config.clone(),
+            held: record.held.clone(),
         })
     }
 
@@ -202,7 +214,8 @@ impl Fleet {
         }
         if berth.instance.is_err() {
             let (config, binary) = (&berth.config, berth.binary.as_deref());
-            berth.instance = obtain(&berth.server, config, binary, &self.keeper);
+            let order = order(&berth.server, config, binary, &self.bounds);
+            berth.instance = order.and_then(|order| obtain(&order, &self.keeper));
         }
         let instance = berth.instance.as_ref().map_err(Clone::clone)?;
         let record = instance.record();
@@ -211,6 +224,7 @@ impl Fleet {
             pids: instance.leaders(),
             helpers: instance.helpers(),
             data: vec![record.site.data()],
+            control_groups: record.control_groups.clone(),
         })
     }
 
@@ -260,29 +274,27 @@ fn order<'a>(
     server: &str,
     config: &BTreeMap<String, String>,
     binary: Option<&'a str>,
+    bounds: &Bounds,
 ) -> Result<Order<'a>, String> {
     Ok(Order {
         server: servers::named(server).map_err(|error| error.to_string())?,
         program: binary.map(Path::new),
         config: config.clone(),
         within: std::env::temp_dir(),
+        bounds: bounds.clone(),
     })
 }
 
-/// Takes a server that is kept running with the same settings, or starts one.
-fn obtain(
-    server: &str,
-    config: &BTreeMap<String, String>,
-    binary: Option<&str>,
-    keeper: &Arc<dyn Keeper>,
-) -> Result<Instance, String> {
-    let order = order(server, config, binary)?;
-    if let Ok(shelf) = Shelf::of_user()
+/// Takes a server that is kept running with the same settings, or starts one. One that is kept was started without
+/// bounds, so it will not do where there are some.
+fn obtain(order: &Order, keeper: &Arc<dyn Keeper>) -> Result<Instance, String> {
+    if order.bounds.is_empty()
+        && let Ok(shelf) = Shelf::of_user()
         && let Some(kept) = shelf
-            .lend(&order, keeper)
+            .lend(order, keeper)
             .map_err(|error| error.to_string())?
     {
         return Ok(kept);
     }
-    Instance::start(&order, keeper).map_err(|error| error.to_string())
+    Instance::start(order, keeper).map_err(|error| error.to_string())
 }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::child::{Waiting, this_program};
 use crate::servers::group::{Group, end_all, random_id, wait_until};
-use crate::servers::{Container, Keeper, Launch, remove_folder};
+use crate::servers::{Container, Keeper, Launch, Place, remove_folder, remove_group};
 use crate::terminal::stderr::say_line;
 
 /// The hidden command that is the reaper.
@@ -48,12 +48,16 @@ enum Note {
     Wake(Group),
     /// Remove this in the end. Bytes, because a path need not be text.
     Remove(Vec<u8>),
+    /// Remove this control group in the end.
+    RemoveControlGroup(Vec<u8>),
     /// Forget this group.
     Release(Group),
     /// Forget this container.
     ReleaseContainer(Container),
     /// Forget this folder.
     ReleaseFolder(Vec<u8>),
+    /// Forget this control group.
+    ReleaseControlGroup(Vec<u8>),
 }
 
 /// The run's side: starts the reaper, and tells it. When this is dropped, the reaper does what is left to
@@ -142,18 +146,20 @@ impl Reaper {
 }
 
 impl Reaper {
-    /// Starts a process once the reaper has the note about it.
+    /// Starts a process once the reaper has the note about it, and it is at its place.
     fn launch(
         &self,
         launch: &Launch,
         folder: &Path,
         log: File,
+        place: &Place,
         note: impl FnOnce(Group) -> Note,
     ) -> io::Result<(Child, Group)> {
         let mark = random_id()?;
         let waiting = Waiting::start(&self.program, launch, &mark, folder, log)?;
         let told = Group::of(waiting.id(), &mark).and_then(|group| {
             self.tell(&note(group.clone()))?;
+            place.put(waiting.id())?;
             Ok(group)
         });
         match told {
@@ -167,8 +173,14 @@ impl Reaper {
 }
 
 impl Keeper for Reaper {
-    fn spawn(&self, launch: &Launch, folder: &Path, log: File) -> io::Result<(Child, Group)> {
-        self.launch(launch, folder, log, Note::End)
+    fn spawn(
+        &self,
+        launch: &Launch,
+        folder: &Path,
+        log: File,
+        place: &Place,
+    ) -> io::Result<(Child, Group)> {
+        self.launch(launch, folder, log, place, Note::End)
     }
 
     fn make(
@@ -179,12 +191,16 @@ impl Keeper for Reaper {
         log: File,
     ) -> io::Result<Child> {
         let note = |maker| Note::RemoveContainer(container.clone(), maker);
-        let (child, _) = self.launch(launch, folder, log, note)?;
+        let (child, _) = self.launch(launch, folder, log, &Place::default(), note)?;
         Ok(child)
     }
 
     fn folder(&self, folder: &Path) -> io::Result<()> {
-        self.tell(&Note::Remove(folder.as_os_str().as_bytes().to_vec()))
+        self.tell(&Note::Remove(bytes_of(folder)))
+    }
+
+    fn control_group(&self, folder: &Path) -> io::Result<()> {
+        self.tell(&Note::RemoveControlGroup(bytes_of(folder)))
     }
 
     fn borrow(&self, group: &Group) -> io::Result<()> {
@@ -201,8 +217,16 @@ impl Keeper for Reaper {
     }
 
     fn release_folder(&self, folder: &Path) {
-        let _ = self.tell(&Note::ReleaseFolder(folder.as_os_str().as_bytes().to_vec()));
+        let _ = self.tell(&Note::ReleaseFolder(bytes_of(folder)));
     }
+
+    fn release_control_group(&self, folder: &Path) {
+        let _ = self.tell(&Note::ReleaseControlGroup(bytes_of(folder)));
+    }
+}
+
+fn bytes_of(folder: &Path) -> Vec<u8> {
+    folder.as_os_str().as_bytes().to_vec()
 }
 
 impl Drop for Reaper {
@@ -222,6 +246,7 @@ struct Duties {
     wake: Vec<Group>,
     containers: Vec<(Container, Group)>,
     remove: Vec<Vec<u8>>,
+    control_groups: Vec<Vec<u8>>,
 }
 
 impl Duties {
@@ -230,6 +255,10 @@ impl Duties {
             Note::End(group) => self.end.push(group),
             Note::Wake(group) => self.wake.push(group),
             Note::Remove(folder) => self.remove.push(folder),
+            Note::RemoveControlGroup(folder) => self.control_groups.push(folder),
+            Note::ReleaseControlGroup(folder) => {
+                self.control_groups.retain(|other| *other != folder);
+            }
             Note::RemoveContainer(container, maker) => self.containers.push((container, maker)),
             Note::ReleaseContainer(container) => {
                 self.containers.retain(|(other, _)| *other != container);
@@ -251,23 +280,25 @@ impl Duties {
         if !remaining.is_empty() {
             failed.push(format!("processes {remaining:?} could not be ended"));
         }
-        for folder in &self.remove {
-            let folder = Path::new(OsStr::from_bytes(folder));
-            let mut outcome = Ok(());
-            let mut remove = || {
-                outcome = remove_folder(folder);
-                outcome.is_ok()
-            };
-            wait_until(REMOVAL, &mut remove);
-            if let Err(error) = outcome {
-                failed.push(format!(
-                    "{} could not be removed: {error}",
-                    folder.display()
-                ));
-            }
-        }
+        let groups = self
+            .control_groups
+            .iter()
+            .map(|it| removed(it, remove_group));
+        let folders = self.remove.iter().map(|it| removed(it, remove_folder));
+        failed.extend(groups.chain(folders).filter_map(Result::err));
         failed
     }
+}
+
+/// Removes something in the end, which may take a moment.
+fn removed(folder: &[u8], remove: fn(&Path) -> io::Result<()>) -> Result<(), String> {
+    let folder = Path::new(OsStr::from_bytes(folder));
+    let mut outcome = Ok(());
+    wait_until(REMOVAL, || {
+        outcome = remove(folder);
+        outcome.is_ok()
+    });
+    outcome.map_err(|error| format!("{} could not be removed: {error}", folder.display()))
 }
 
 impl Duties {
@@ -383,6 +414,9 @@ mod tests {
             Note::Release(group(1)),
             Note::Release(group(2)),
             Note::ReleaseFolder(b"/tmp/mqbench-2".to_vec()),
+            Note::RemoveControlGroup(b"/cgroup/mqbench-1".to_vec()),
+            Note::RemoveControlGroup(b"/cgroup/mqbench-2".to_vec()),
+            Note::ReleaseControlGroup(b"/cgroup/mqbench-2".to_vec()),
         ];
         let mut text = Vec::new();
         for note in &notes {
@@ -394,6 +428,7 @@ mod tests {
         assert_eq!(duties.end, [group(3)]);
         assert!(duties.wake.is_empty());
         assert_eq!(duties.containers, [(container("mqbench-1-b"), group(5))]);
+        assert_eq!(duties.control_groups, [b"/cgroup/mqbench-1".to_vec()]);
         assert_eq!(duties.remove, [b"/tmp/mqbench-\xff\n1".to_vec()]);
     }
 }

@@ -20,7 +20,8 @@ use crate::plan::{Connection, Plan, PlannedBroker, PlannedTrial};
 use crate::results::{Attempt, Results, Store, StoreError, Tried};
 use crate::scenario::units::Rate;
 use crate::scenario::workload::Durability;
-use crate::servers;
+use crate::servers::{self, Felt};
+use crate::stats::course;
 use crate::stats::search::{self, Next};
 
 use super::fleet::{Fleet, Site};
@@ -139,6 +140,7 @@ pub fn run(
             );
             let seen = Attempt {
                 tried,
+                course: course::look(&record, &plan),
                 ..Attempt::of(&record, &plan, trial, attempt)
             };
             // By this sign alone, never by its result; but one that failed or was broken off measured
@@ -241,8 +243,10 @@ fn one(
         brokers: party.brokers,
         helpers: party.helpers,
         data: site.data,
+        pinned: plan.placement.cores.clone(),
     };
     let limit = deadline(plan);
+    let felt = Felt::of(&site.control_groups);
     let mut record = match Worker::start(reaper, &order) {
         Ok(worker) => worker.attend(limit, tell),
         Err(error) => Record {
@@ -250,6 +254,7 @@ fn one(
             ..Record::default()
         },
     };
+    limits(&mut record, &Felt::of(&site.control_groups).since(&felt));
     // The server's own words say more than what its clients saw of its end.
     if let (Some(failure), Some(trouble)) = (&mut record.failure, fleet.trouble(trial.broker)) {
         *failure = format!("{trouble} ({failure})");
@@ -262,6 +267,26 @@ fn one(
         tell(Event::Say(note.to_owned()));
     }
     record
+}
+
+/// Notes what limits did to the server in a trial, where that is worth a word.
+fn limits(record: &mut Record, felt: &Felt) {
+    /// Less than this is what every scheduler does.
+    const LEAST: Duration = Duration::from_millis(10);
+    if felt.held_back > LEAST {
+        let note = "the limit of CPU time held the broker back";
+        record.notes.push(note.to_owned());
+        let seconds = format!("{:.2} s", felt.held_back.as_secs_f64());
+        let fact = "held back by the limit of CPU time";
+        record.server_facts.push((fact.to_owned(), seconds));
+    }
+    if felt.refused > 0 {
+        let note = "the broker reached its limit of memory";
+        record.notes.push(note.to_owned());
+        let times = felt.refused.to_string();
+        let fact = "times that the limit of memory was reached";
+        record.server_facts.push((fact.to_owned(), times));
+    }
 }
 
 /// Where a broker of this kind is found whose address names no port.

@@ -21,6 +21,7 @@ use crate::measure::clock::{Clock, Monotonic};
 use crate::measure::progress::{Phase, Progress};
 use crate::measure::record::{Record, Second};
 use crate::measure::resources::{Parties, Watch};
+use crate::scenario::Pinned;
 use crate::scenario::workload::{Load, Measure};
 
 /// A broker that does not even answer when a trial is prepared, or when its destinations are removed.
@@ -46,6 +47,9 @@ pub struct Order {
     pub helpers: Vec<i32>,
     /// Folders in which the broker keeps its data.
     pub data: Vec<PathBuf>,
+    /// On which cores threads of publishers and consumers run.
+    #[serde(default)]
+    pub pinned: Pinned,
 }
 
 /// What a worker tells.
@@ -116,7 +120,7 @@ fn trial(order: Order, input: BufReader<io::Stdin>) -> Result<Record, String> {
         .map_err(|_| format!("the broker did not answer within {} s", PREPARE.as_secs()))?
         .map_err(|e| e.to_string())?;
     let session: Arc<dyn drivers::Session> = Arc::from(session);
-    let run = Run::new(Arc::clone(&ledger), Arc::clone(&session));
+    let run = Run::new(Arc::clone(&ledger), Arc::clone(&session)).pinned(order.pinned);
     let interrupter = run.interrupter();
     runtime.spawn(async move {
         end_of(&mut asked_to_end).await;

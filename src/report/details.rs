@@ -42,6 +42,10 @@ pub struct Moment {
     pub cells: Cells,
     /// Share of all CPU time that others took: the hypervisor, and processes outside the run.
     pub taken: f64,
+    /// Name of the processes outside the run that took most of it, where there are such.
+    pub taker: Option<String>,
+    /// Whether the machine was hot or short of memory.
+    pub strained: bool,
 }
 
 impl Details {
@@ -102,5 +106,7 @@ fn measured(
         },
         cells: second.cells.clone(),
         taken: second.steal + second.foreign,
+        taker: second.takers.first().map(|it| it.name.clone()),
+        strained: second.strain.is_felt(),
     })
 }

@@ -66,6 +66,19 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
             object
         })
         .collect();
+    let courses = results.standing().filter(|it| !it.course.is_empty());
+    let courses: Vec<Value> = courses
+        .map(|it| {
+            json!({
+                "broker": label(it.broker),
+                "target_per_s": results.plan.sweep.get(it.point).map(|rate| rate.0),
+                "trial": it.repetition,
+                "pauses_in_all": it.course.pauses_in_all,
+                "pauses": it.course.pauses,
+                "drifts": it.course.drifts,
+            })
+        })
+        .collect();
     let mut document = json!({
         "schema_version": results.schema_version,
         "scenario": results.manifest.scenario,
@@ -75,6 +88,7 @@ pub fn render(results: &Results, folder: Option<&str>) -> String {
         "calibration": results.provenance.calibration,
         "rows": rows,
         "thresholds": thresholds,
+        "courses": courses,
         "warnings": warnings,
     });
     if !capacities.is_empty() {

@@ -12,6 +12,10 @@ use crate::stats::group::Group;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers::{self, counted, listed, percent};
 
+use super::course::Course;
+use super::machine::{self, Strained, were};
+use super::not_held::NotHeld;
+
 /// The most kinds of error that are named for one broker.
 const REASONS: usize = 3;
 
@@ -33,6 +37,8 @@ pub enum Warning {
         of: usize,
         /// What took the CPU, and its shares.
         taken: Vec<(Cause, f64)>,
+        /// Which programs: `rustc 5.1 %`; empty where none is known.
+        by: String,
     },
     /// Trials were disturbed to the end.
     StillDisturbed {
@@ -40,7 +46,11 @@ pub enum Warning {
         trials: usize,
         /// The largest share taken.
         share: f64,
+        /// Which programs; empty where none is known.
+        by: String,
     },
+    /// The machine was not the same all the time.
+    Strained(Strained),
     /// Some trials of a broker are left out of its medians.
     LeftOut {
         /// The broker.
@@ -98,6 +108,10 @@ pub enum Warning {
         /// What is wrong there.
         warning: Box<Warning>,
     },
+    /// A limit of the scenario was not enforced.
+    NotHeld(NotHeld),
+    /// Pauses, and what grew or fell over time.
+    Course(Course),
     /// Samples that no clock should give: that ended before they began, or lasted for years.
     Impossible {
         /// The broker.
@@ -128,6 +142,8 @@ pub fn warnings(results: &Results) -> Vec<Warning> {
         found.push(Warning::Interrupted { made, planned });
     }
     found.extend(disturbances(results, made));
+    found.extend(Strained::of(results).map(Warning::Strained));
+    found.extend(NotHeld::all(results).into_iter().map(Warning::NotHeld));
     let points = results.points();
     if let [only] = points.as_slice() {
         found.extend(of_point(only));
@@ -184,6 +200,7 @@ fn of_point(results: &Results) -> Vec<Warning> {
                 None => found.push(Warning::InstrumentLimited { of: vec![one] }),
             }
         }
+        found.extend(Course::of(results, group.broker, &label).map(Warning::Course));
         let sum = |count: fn(&Attempt) -> u64| group.trials.iter().map(|a| count(a)).sum();
         let lost: u64 = sum(|a| a.audit.lost);
         if lost > 0 {
@@ -237,13 +254,18 @@ fn disturbances(results: &Results, made: usize) -> Vec<Warning> {
             trials: trials.len(),
             of: made,
             taken: taken.map(|it| (it.cause, it.share)).collect(),
+            by: machine::names(repeated.iter().copied().filter(machine::by_processes)),
         });
     }
-    let standing = results.standing().filter_map(|a| a.disturbed);
-    let shares: Vec<f64> = standing.map(|it| it.share).collect();
+    let standing = || results.standing().filter(|a| a.disturbed.is_some());
+    let shares = standing().filter_map(|a| a.disturbed);
+    let shares: Vec<f64> = shares.map(|it| it.share).collect();
     if let Some(share) = shares.iter().copied().max_by(f64::total_cmp) {
-        let trials = shares.len();
-        found.push(Warning::StillDisturbed { trials, share });
+        found.push(Warning::StillDisturbed {
+            trials: shares.len(),
+            share,
+            by: machine::names(standing()),
+        });
     }
     found
 }
@@ -323,10 +345,6 @@ fn host_limited(results: &Results, groups: &[Group]) -> Option<Warning> {
     Some(Warning::HostLimited { brokers, shares })
 }
 
-fn were(number: usize) -> &'static str {
-    if number == 1 { "was" } else { "were" }
-}
-
 impl Warning {
     /// Whether it is worth saying of a load point of a sweep: not where the broker is not *ok*, which the
     /// table says; `ok` has the labels of those that are.
@@ -338,6 +356,7 @@ impl Warning {
             Warning::LeftOut { broker, .. }
             | Warning::Lost { broker, .. }
             | Warning::Errors { broker, .. } => is_ok(broker),
+            Warning::Course(course) => is_ok(&course.broker),
             _ => true,
         }
     }
@@ -359,15 +378,20 @@ impl Warning {
                 },
                 String::new(),
             ),
-            Warning::Repeated { trials, of, taken } => {
-                (repeated(*trials, *of, taken), String::new())
-            }
-            Warning::StillDisturbed { trials, share } => (
+            Warning::Repeated {
+                trials,
+                of,
+                taken,
+                by,
+            } => (machine::repeated(*trials, *of, taken, by), String::new()),
+            Warning::Strained(strained) => strained.say(),
+            Warning::StillDisturbed { trials, share, by } => (
                 format!(
-                    "{} {} disturbed to the last attempt, which stands (others took up to {} of the CPU)",
+                    "{} {} disturbed to the last attempt, which stands (others took up to {} of the CPU{})",
                     counted(*trials as u64, "trial"),
                     were(*trials),
-                    percent(*share)
+                    percent(*share),
+                    machine::of_which(by)
                 ),
                 "run it again when the machine is quiet".to_owned(),
             ),
@@ -455,6 +479,8 @@ impl Warning {
                     String::new(),
                 )
             }
+            Warning::NotHeld(bound) => bound.say(),
+            Warning::Course(course) => course.say(),
             Warning::Impossible { broker, samples } => (
                 format!(
                     "{broker}: {} ended before they began, or lasted for years",
@@ -465,39 +491,6 @@ impl Warning {
         };
         Said { what, remedy }
     }
-}
-
-fn repeated(trials: usize, of: usize, taken: &[(Cause, f64)]) -> String {
-    let by = |cause: Cause, who: &str| {
-        let shares = taken.iter().filter(|(it, _)| *it == cause);
-        let mut shares: Vec<f64> = shares.map(|(_, share)| *share).collect();
-        shares.sort_by(f64::total_cmp);
-        match shares[..] {
-            [] => None,
-            [one] => Some(format!("{who} took {} of the CPU", percent(one))),
-            [low, high] => Some(format!(
-                "{who} took {} and {} of the CPU",
-                percent(low),
-                percent(high)
-            )),
-            [low, .., high] => Some(format!(
-                "{who} took {} to {} of the CPU",
-                percent(low),
-                percent(high)
-            )),
-        }
-    };
-    let causes = [
-        by(Cause::Steal, "the hypervisor"),
-        by(Cause::Foreign, "other processes"),
-    ];
-    let causes: Vec<String> = causes.into_iter().flatten().collect();
-    let were = were(trials);
-    format!(
-        "{trials} of {} {were} disturbed ({}) and {were} repeated",
-        counted(of as u64, "trial"),
-        causes.join(", ")
-    )
 }
 
 /// What became of so many trials, as a verb.

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::bound::{Bound, HostLimited};
+use super::course::Course;
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::percentile::{Percentile, SHARES, Summary, percentile};
 use crate::measure::record::{Audit, Rates, Record, Slope};
 use crate::measure::resources::{Disturbance, Usage};
+use crate::measure::strain::Strain;
+use crate::measure::takers::Taker;
 use crate::measure::verdict::{Outcome, Promise, Verdict, judge};
 use crate::plan::{Plan, PlannedTrial, is_zero};
 use crate::scenario::threshold::{Metric, Statistic};
@@ -40,6 +43,15 @@ pub struct Attempt {
     pub verdict: Verdict,
     /// Whether others on the machine took more CPU time than the scenario allows.
     pub disturbed: Option<Disturbance>,
+    /// Who of those outside the run took most of the CPU; the largest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takers: Vec<Taker>,
+    /// In which seconds of the measured part others took more than the scenario allows: from and to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disturbed_at: Vec<[f64; 2]>,
+    /// What the machine suffered besides: clock rates, heat, memory.
+    #[serde(default)]
+    pub strain: Strain,
     /// Who used the CPU, where all cores were full.
     pub host_limited: Option<HostLimited>,
     /// What held a closed loop back; `None` in an open one.
@@ -59,6 +71,9 @@ pub struct Attempt {
     /// That of the backlog that the server tells of.
     #[serde(default)]
     pub server_backlog_slope: Option<Slope>,
+    /// Pauses, and what grew or fell over time.
+    #[serde(default, skip_serializing_if = "Course::is_empty")]
+    pub course: Course,
     /// A latency that the trial does not have is absent.
     pub latencies: BTreeMap<Kind, Summary>,
     /// Percentiles that thresholds name and [`Summary`] lacks.
@@ -139,6 +154,9 @@ impl Attempt {
             stands: true,
             verdict: judge(record, workload, promise),
             disturbed: record.usage.disturbed(plan.disturbed.share.0),
+            takers: record.takers.clone(),
+            disturbed_at: disturbed_at(record, plan.disturbed.share.0),
+            strain: record.strain,
             host_limited: HostLimited::of(&record.usage),
             bound_by: match workload.load {
                 Load::Max => Bound::of(&record.usage),
@@ -151,6 +169,7 @@ impl Attempt {
             drain_cut: record.drain_cut,
             backlog_slope: record.backlog_slope,
             server_backlog_slope: record.server_backlog_slope,
+            course: Course::default(),
             latencies: summaries(record, plan, groups, acks),
             asked: asked(record, plan, groups, acks),
             usage: record.usage,
@@ -182,6 +201,25 @@ impl Attempt {
     pub fn censored(&self, groups: u64) -> u64 {
         self.audit.censored(Kind::EndToEnd, groups, false)
     }
+}
+
+/// The spans of whole seconds in which others took more than this share of the CPU.
+fn disturbed_at(record: &Record, limit: f64) -> Vec<[f64; 2]> {
+    /// The most spans that are kept: by then it was so all the time.
+    const MOST: usize = 32;
+    let measured = record.series.iter().filter(|it| it.at > 0.1);
+    let within = measured.filter(|it| it.at <= record.seconds + 0.1);
+    let mut spans: Vec<[f64; 2]> = Vec::new();
+    for second in within.filter(|it| it.steal + it.foreign > limit) {
+        let begin = (second.at - 1.0).max(0.0);
+        let full = spans.len() == MOST;
+        match spans.last_mut() {
+            Some(last) if begin - last[1] < 0.5 => last[1] = second.at,
+            _ if full => break,
+            _ => spans.push([begin, second.at]),
+        }
+    }
+    spans
 }
 
 /// The place of a percentile among those of a [`Summary`].

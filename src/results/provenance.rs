@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
 use crate::measure::host::{Host, fnv1a};
+use crate::servers::Held;
 
 /// Under which conditions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct BrokerProvenance {
     pub server_container: Option<ContainerProvenance>,
     /// Settings of the server that were in force, in its own words.
     pub server_settings: Vec<(String, String)>,
+    /// What it was given of the machine, and what held that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub server_bounds: Vec<Held>,
 }
 
 /// In which container a server ran.

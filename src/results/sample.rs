@@ -44,6 +44,7 @@ pub fn plan(brokers: &[&str], trials: u32) -> Plan {
         phases: asked.phases,
         thresholds: Vec::new(),
         disturbed: asked.disturbed,
+        placement: asked.placement,
         left_out: Vec::new(),
         brokers: brokers.iter().map(|label| broker(label)).collect(),
         trials: numbers

@@ -29,6 +29,7 @@ builtin!(
     "fan-out",
     "large-messages",
     "many-connections",
+    "soak",
     "sweep",
     "capacity",
     "ten-thousand",

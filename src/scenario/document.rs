@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
 use super::threshold::Threshold;
+use super::units::cores::Cores;
 use super::units::duration::Time;
 use super::units::{Fraction, Rate, Size};
 use super::workload::{Arrival, Delivery, Durability, Pattern, Step};
@@ -37,6 +38,10 @@ pub struct Document {
     pub seed: Option<u64>,
     /// When a trial counts as disturbed by others on the machine.
     pub disturbed: Option<DisturbedDocument>,
+    /// Which cores publishers, consumers and managed brokers run on.
+    pub cores: Option<CoresDocument>,
+    /// What each managed broker may use of the machine, the same for all.
+    pub limits: Option<LimitsDocument>,
     /// Rank brokers although they are asked for different guarantees, with `delivery` or `durability`
     /// of their own.
     pub rank_unequal: Option<bool>,
@@ -338,6 +343,34 @@ pub struct DisturbedDocument {
     pub share: Option<Fraction>,
     /// The most repetitions of one trial (default 2).
     pub repeats: Option<u32>,
+}
+
+/// Which cores each party runs on; a party that is left out runs on any. Cores are numbered as the system numbers
+/// them: `0`, `0-1,3`, `[0, 2]`. A core that this machine does not have, or does not let mqbench use, is an error.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Pinned")]
+pub struct CoresDocument {
+    /// Threads of publishers, with those of their client libraries.
+    pub publishers: Option<Cores>,
+    /// Threads of consumers, with those of their client libraries.
+    pub consumers: Option<Cores>,
+    /// All processes of each managed broker.
+    pub brokers: Option<Cores>,
+}
+
+/// What each managed broker may use of the machine, all members of a cluster together. Held by control groups
+/// of the kernel or by the container engine; where neither is permitted by what comes closest, which is said.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Limits")]
+pub struct LimitsDocument {
+    /// CPU time in cores: `1` is all the time of one core, `0.5` half of it. It is taken from all cores and
+    /// runs out every 100 ms, so it stretches latencies; `cores: {brokers: …}` gives whole cores instead.
+    pub cpu: Option<f64>,
+    /// Memory: `1GiB`. Settings by which a server bounds its own memory are set to fit, unless the scenario
+    /// sets them.
+    pub memory: Option<Size>,
 }
 
 /// `p99(end_to_end) < 20ms`, or `{kafka: p99(end_to_end) < 20ms}`.

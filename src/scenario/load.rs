@@ -9,6 +9,7 @@ use super::decode::{Fault, decode};
 use super::document::{Document, LoadDocument};
 use super::model::Scenario;
 use super::overrides::{Overrides, apply, as_map};
+use super::placement::Placement;
 use super::quick::shorten;
 use super::resolve::{Resolved, resolve};
 use super::secret::{Environment, Unset, expand};
@@ -330,6 +331,7 @@ impl Reading<'_> {
             thresholds,
             seed: document.seed,
             disturbed: resolved.disturbed,
+            placement: Placement::of(document.cores, document.limits),
             rank_unequal: document.rank_unequal.unwrap_or(false),
             // What was typed is meant.
             skip_missing: document.skip_missing.unwrap_or(false)

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::terminal::diagnostic::Diagnostic;
 
 use super::brokers::BrokerEntry;
+use super::placement::Placement;
 use super::search::Objective;
 use super::source::{Place, Source};
 use super::threshold::Threshold;
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub seed: Option<u64>,
     /// When a trial counts as disturbed.
     pub disturbed: Disturbed,
+    /// What of the machine each party may use.
+    pub placement: Placement,
     /// Whether brokers may be asked for different guarantees.
     pub rank_unequal: bool,
     /// Whether brokers that are not on this machine are left out.

@@ -38,6 +38,37 @@ fn several_errors_are_shown_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn cores_and_limits_that_no_machine_could_give_are_refused() {
+    let of = |more: &str| format!("brokers: [nats]\nworkload: {{load: max}}\n{more}\n");
+    refused(
+        &of("cores: {brokers: []}"),
+        &["no core is left for the brokers", ":3:"],
+    );
+    refused(&of("cores: {brokers: all}"), &["`all` is no core", ":3:"]);
+    refused(&of("cores: {consumers: [0, x]}"), &["`x` is no core"]);
+    refused(&of("cores: 3"), &["`cores`"]);
+    refused(&of("limits: {cpu: 0}"), &["a limit of 0 cores", "0.01"]);
+    refused(&of("limits: {cpu: half}"), &["`limits.cpu`"]);
+    refused(
+        &of("limits: {memory: 1MiB}"),
+        &["no broker starts in 1MiB", "16MiB"],
+    );
+    refused(&of("limits: {memory: 1024}"), &["has no unit"]);
+    let placed = good(&of(
+        "cores: {publishers: 0, brokers: '1-3,0'}\nlimits: {cpu: 1.5}",
+    ))
+    .placement;
+    assert_eq!(
+        placed.cores.brokers.map(|it| it.to_string()).as_deref(),
+        Some("0-3")
+    );
+    assert_eq!(
+        (placed.cores.consumers, placed.limits.cpu),
+        (None, Some(1.5))
+    );
+}
+
+#[test]
 fn what_cannot_be_meant_is_refused_with_what_to_do() {
     let of = |workload: &str| format!("brokers: [nats]\nworkload: {{{workload}}}\n");
     refused(&of("load: {rate: 0/s}"), &["a rate of zero"]);

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub mod cores;
 pub mod duration;
 
 /// Why a quantity could not be read: what is wrong, and what would be right.

@@ -28,6 +28,7 @@ pub fn validate(scenario: &Scenario) -> Vec<Diagnostic> {
     load(scenario, &mut findings);
     counts(scenario, &mut findings);
     phases(scenario, &mut findings);
+    super::placement::check(&scenario.placement, &mut findings);
     super::judgeable::check(scenario, &mut findings);
     findings.into_errors()
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::engine::reason;
 use super::find::{Lack, Places, lacks_image, not_contained};
 use super::group::wait_until;
-use super::{Error, Keeper, Launch, Order};
+use super::{Error, Keeper, Launch, Order, Place};
 
 /// How long an image may take: hundreds of megabytes over a slow line.
 const PULL: Duration = Duration::from_secs(15 * 60);
@@ -52,7 +52,12 @@ fn pull(
         args: ["pull", "--quiet", lack.image].map(Into::into).to_vec(),
         env: Vec::new(),
     };
-    let (mut child, group) = keeper.spawn(&launch, &std::env::temp_dir(), log.try_clone()?)?;
+    let (mut child, group) = keeper.spawn(
+        &launch,
+        &std::env::temp_dir(),
+        log.try_clone()?,
+        &Place::default(),
+    )?;
     let mut ended = None;
     wait_until(PULL, || {
         ended = child.try_wait().transpose();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::group::{Group, wait_until};
 use super::record::Record;
-use super::{Config, Error, Keeper, Server, helpers, named};
+use super::{Bounds, Config, Error, Keeper, Place, Server, helpers, named};
 
 /// How long the kernel may take to let go of a process that has ended.
 const REAP: Duration = Duration::from_secs(1);
@@ -29,6 +29,8 @@ pub struct Order<'a> {
     pub config: Config,
     /// Where its folder is made.
     pub within: PathBuf,
+    /// What it may use of the machine.
+    pub bounds: Bounds,
 }
 
 /// What becomes of the processes when the instance is dropped.
@@ -50,6 +52,9 @@ pub struct Instance {
     /// What is attached to its containers, if it has any: the children, then.
     attached: Vec<Group>,
     keeper: Arc<dyn Keeper>,
+    bounds: Bounds,
+    /// Where its processes are put.
+    place: Place,
     hold: Hold,
     suspended: Option<Duration>,
     started_in: Duration,
@@ -65,6 +70,8 @@ impl Instance {
             children: Vec::new(),
             attached: Vec::new(),
             keeper: keeper.clone(),
+            bounds: Bounds::default(),
+            place: Place::default(),
             hold: Hold::Borrowed,
             suspended: None,
             started_in: Duration::ZERO,
@@ -157,7 +164,14 @@ impl Instance {
         for container in &self.record.containers {
             self.keeper.release_container(container);
         }
+        let groups = self.record.control_groups.iter();
+        groups.for_each(|group| self.keeper.release_control_group(group));
         self.keeper.release_folder(&self.record.site.folder);
+    }
+
+    /// How many members share what it may use.
+    fn members(&self) -> usize {
+        super::nodes(&self.record.site.config) as usize
     }
 
     fn name(&self) -> &'static str {

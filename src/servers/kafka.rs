@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::find::{jar_version, java};
 use super::{
-    About, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes, nodes, socket,
+    About, Found, Image, Launch, Layout, MemorySetting, NODES, Server, Setting, Site, Takes,
+    mebibytes, nodes, socket,
 };
 
 /// See the module.
@@ -70,6 +71,12 @@ static ABOUT: About = About {
         Setting::access(TLS_KEY),
         Setting::access(TLS_CA),
     ],
+    // Half: the files that it serves are cached beside its heap.
+    memory: &[MemorySetting {
+        key: XMX,
+        share: 0.5,
+        written: mebibytes,
+    }],
 };
 
 const XMX: &str = "Xmx";

@@ -8,7 +8,7 @@ use std::process::Child;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Config, Container, Group};
+use super::{Config, Container, Group, Place};
 
 /// Where an instance lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,8 +68,14 @@ pub struct Launch {
 /// The one that does this is a process of its own (`processes::reaper`), which is further up; servers
 /// only know that there is one.
 pub trait Keeper: Send + Sync {
-    /// Starts a process in a session of its own, in `folder`, with its output in `log`.
-    fn spawn(&self, launch: &Launch, folder: &Path, log: File) -> io::Result<(Child, Group)>;
+    /// Starts a process in a session of its own, in `folder`, with its output in `log`, at its place.
+    fn spawn(
+        &self,
+        launch: &Launch,
+        folder: &Path,
+        log: File,
+        place: &Place,
+    ) -> io::Result<(Child, Group)>;
 
     /// Starts a process, as [`Keeper::spawn`] does, that makes a container and ends when that is made. The
     /// container is to be removed in the end, and not before this process has ended: until then nobody
@@ -85,6 +91,9 @@ pub trait Keeper: Send + Sync {
     /// A folder is about to be made; it is to be removed in the end.
     fn folder(&self, folder: &Path) -> io::Result<()>;
 
+    /// A control group is about to be made; it is to be removed in the end, when its processes have ended.
+    fn control_group(&self, folder: &Path) -> io::Result<()>;
+
     /// A group that others keep is about to be suspended; it is to be continued in the end.
     fn borrow(&self, group: &Group) -> io::Result<()>;
 
@@ -96,4 +105,7 @@ pub trait Keeper: Send + Sync {
 
     /// This folder needs no more care.
     fn release_folder(&self, folder: &Path);
+
+    /// This control group needs no more care.
+    fn release_control_group(&self, folder: &Path);
 }

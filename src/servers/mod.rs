@@ -4,6 +4,8 @@
 //! file here and one line in [`REGISTRY`]; everything else about it is data or one of the few functions
 //! of [`Server`].
 
+mod bounds;
+mod cgroup;
 mod container;
 mod engine;
 mod error;
@@ -29,6 +31,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+pub use bounds::{Bounds, Held, Place};
+pub use cgroup::{Felt, remove_group};
 pub use container::{Contained, Container, helpers, published};
 pub use engine::Engine;
 pub use error::Error;
@@ -124,6 +128,31 @@ pub struct About {
     pub stop_within: Duration,
     /// What can be configured.
     pub settings: &'static [Setting],
+    /// Those of the settings that bound what it uses of memory; empty where it has none that is safe to set.
+    pub memory: &'static [MemorySetting],
+}
+
+/// A setting by which a server bounds a part of its memory.
+#[derive(Debug)]
+pub struct MemorySetting {
+    /// Its name.
+    pub key: &'static str,
+    /// Which share of a limit it gets. The rest is for what it does not bound.
+    pub share: f64,
+    /// Bytes as the server wants them.
+    pub written: fn(u64) -> String,
+}
+
+impl MemorySetting {
+    /// Its value where so many bytes are the limit.
+    pub fn of(&self, limit: u64) -> String {
+        (self.written)((limit as f64 * self.share) as u64)
+    }
+}
+
+/// Bytes as Java takes them: `512m`.
+fn mebibytes(bytes: u64) -> String {
+    format!("{}m", bytes >> 20)
 }
 
 /// An image of a server for a container engine.

@@ -63,6 +63,7 @@ static ABOUT: About = About {
         Setting::access(TLS_KEY),
         Setting::access(TLS_CA),
     ],
+    memory: &[],
 };
 
 /// The lines that say who may come in, and how.

@@ -54,6 +54,7 @@ static ABOUT: About = About {
         Setting::access("tls_key"),
         Setting::access("tls_ca"),
     ],
+    memory: &[],
 };
 
 impl Server for Nats {

@@ -10,7 +10,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::find::{jar_version, java};
-use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, socket};
+use super::{
+    About, Found, Image, Launch, Layout, MemorySetting, Server, Setting, Site, Takes, mebibytes,
+    socket,
+};
 
 /// See the module.
 pub struct Pulsar;
@@ -81,6 +84,18 @@ static ABOUT: About = About {
         // Options of Java, in its own words.
         Setting::text("Xmx", Some("512m")),
         Setting::text("MaxDirectMemorySize", Some("512m")),
+    ],
+    memory: &[
+        MemorySetting {
+            key: "Xmx",
+            share: 0.375,
+            written: mebibytes,
+        },
+        MemorySetting {
+            key: "MaxDirectMemorySize",
+            share: 0.375,
+            written: mebibytes,
+        },
     ],
 };
 

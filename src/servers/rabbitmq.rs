@@ -9,7 +9,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{About, Config, Found, Image, Launch, Layout, NODES, Server, Setting, Site, Takes};
+use super::{
+    About, Config, Found, Image, Launch, Layout, MemorySetting, NODES, Server, Setting, Site, Takes,
+};
 use super::{nodes, socket};
 
 /// See the module.
@@ -83,6 +85,12 @@ static ABOUT: About = About {
         Setting::access(KEY),
         Setting::access(AUTHORITY),
     ],
+    // Above it publishers are held back; what it collects as garbage may take as much again for a moment.
+    memory: &[MemorySetting {
+        key: "vm_memory_high_watermark.absolute",
+        share: 0.6,
+        written: |bytes| bytes.to_string(),
+    }],
 };
 
 impl Server for RabbitMq {

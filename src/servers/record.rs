@@ -4,14 +4,20 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Container, Error, Found, Group, Site, named};
+use super::cgroup::remove_group;
+use super::group::wait_until;
+use super::{Container, Error, Found, Group, Held, Site, named};
 
 /// Folders of instances start with this, and nothing else is ever removed.
 pub const FOLDER_PREFIX: &str = "mqbench-";
+
+/// How long the kernel may take to take the last process of a control group out of it.
+const EMPTY: Duration = Duration::from_secs(3);
 
 /// What there is to know of an instance: enough to find it again in another process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +37,12 @@ pub struct Record {
     /// The containers in which they run, if they do, and those that prepare its data.
     #[serde(default)]
     pub containers: Vec<Container>,
+    /// Control groups that hold what it may use of the machine.
+    #[serde(default)]
+    pub control_groups: Vec<PathBuf>,
+    /// What it may use of the machine, and what holds that.
+    #[serde(default)]
+    pub held: Vec<Held>,
 }
 
 /// A process of an instance.
@@ -89,6 +101,18 @@ impl Record {
                 pids,
                 folder,
             });
+        }
+        for group in &self.control_groups {
+            let mut outcome = Ok(());
+            wait_until(EMPTY, || {
+                outcome = remove_group(group);
+                outcome.is_ok()
+            });
+            outcome.map_err(|source| Error::Folder {
+                server: server.clone(),
+                folder: group.clone(),
+                source,
+            })?;
         }
         remove_folder(&folder).map_err(|source| Error::Folder {
             server,

@@ -4,7 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use super::find::version_after;
-use super::{About, Found, Image, Launch, Layout, Server, Setting, Site, Takes, socket};
+use super::{
+    About, Found, Image, Launch, Layout, MemorySetting, Server, Setting, Site, Takes, socket,
+};
 
 /// See the module.
 pub struct Redis;
@@ -58,6 +60,12 @@ static ABOUT: About = About {
         Setting::access(TLS_KEY),
         Setting::access(TLS_CA),
     ],
+    // The rest is for the copy that it makes of itself, fragments and buffers of clients.
+    memory: &[MemorySetting {
+        key: "maxmemory",
+        share: 0.75,
+        written: |bytes| bytes.to_string(),
+    }],
 };
 
 const USER: &str = "user";

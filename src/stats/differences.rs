@@ -84,6 +84,8 @@ fn asked(run: &Results, beside: &Results) -> Facts {
     let mut facts = Facts::new();
     flatten("workload", &run.plan.workload, &mut facts);
     flatten("phases", &run.plan.phases, &mut facts);
+    flatten("cores", &run.plan.placement.cores, &mut facts);
+    flatten("limits", &run.plan.placement.limits, &mut facts);
     for place in common(run, beside) {
         let broker = &run.plan.brokers[place];
         let label = &broker.label;
@@ -92,6 +94,10 @@ fn asked(run: &Results, beside: &Results) -> Facts {
         if let Some(provenance) = run.provenance.broker(place) {
             for (key, value) in &provenance.server_settings {
                 facts.insert(format!("{label}: {key}"), value.clone());
+            }
+            for bound in &provenance.server_bounds {
+                let by = bound.by.as_deref().unwrap_or("not enforced");
+                facts.insert(format!("{label}: {}", bound.what), by.to_owned());
             }
         }
     }

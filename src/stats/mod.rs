@@ -3,6 +3,7 @@
 pub mod calibration;
 pub mod change;
 pub mod compare;
+pub mod course;
 pub mod differences;
 pub mod exit;
 pub mod figure;
@@ -14,6 +15,7 @@ pub mod normal;
 pub mod search;
 pub mod shape;
 pub mod shift;
+pub mod slope;
 pub mod thresholds;
 
 #[cfg(test)]

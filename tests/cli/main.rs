@@ -12,6 +12,7 @@ mod formats;
 mod history;
 mod live;
 mod metrics;
+mod placement;
 mod refused;
 mod search;
 mod sweep;

@@ -202,6 +202,7 @@ fn start(server: &'static str, config: Config) -> Option<Instance> {
         program: None,
         config,
         within: folder(),
+        bounds: Default::default(),
     };
     match Instance::start(&order, &REAPER) {
         Ok(instance) => Some(instance),

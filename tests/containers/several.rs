@@ -34,6 +34,7 @@ static ABOUT: About = About {
     start_within: Duration::from_secs(60),
     stop_within: Duration::from_secs(5),
     settings: &[],
+    memory: &[],
 };
 
 impl Server for Pair {
@@ -129,6 +130,7 @@ fn a_cluster_runs_in_containers() {
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
         within: temporary.path().to_owned(),
+        bounds: Default::default(),
     };
     let keeper = reaper();
     let mut instance = Instance::start(&order, &keeper).unwrap_or_else(|error| panic!("{error}"));
@@ -153,6 +155,7 @@ fn processes_of_an_instance_share_folder_and_network_and_are_suspended_and_ended
         program: Some("container".as_ref()),
         config: Config::new(),
         within: temporary.path().to_owned(),
+        bounds: Default::default(),
     };
     let mut instance = Instance::start(&order, &keeper).unwrap_or_else(|error| panic!("{error}"));
     let record = instance.record().clone();

@@ -77,6 +77,7 @@ impl Live {
             brokers: Vec::new(),
             data: Vec::new(),
             helpers: Vec::new(),
+            pinned: Default::default(),
         };
         let order = serde_json::to_string(&order).expect("a plain value");
         writeln!(orders, "{order}").expect("it listens");

@@ -96,6 +96,30 @@ fn a_broken_promise_ends_with_4_and_says_which() {
 }
 
 #[test]
+fn a_stall_is_listed_with_its_time_and_length() {
+    let _turn = beside_others();
+    let text = scenario(
+        "{stalls: {driver: loopback, stall: {at: 600ms, for: 500ms}}}",
+        "in_flight: 10000",
+        "phases: {warmup: 10ms, measure: 1800ms, drain: 10s}",
+    );
+    let (_, results, ended) = run(&text, 0);
+    let course = &attempts(&results, "stalls")[0].course;
+    let found = course
+        .pauses
+        .iter()
+        .find(|it| it.at < 0.8 && it.at + it.seconds > 0.9);
+    let pause = found.unwrap_or_else(|| panic!("{course:?}"));
+    // Nothing comes while it lasts; how soon after it something does is the machine's affair.
+    assert!(pause.seconds > 0.4, "{pause:?}");
+    assert!(
+        ended.out.contains("in which nothing was received"),
+        "{}",
+        ended.out
+    );
+}
+
+#[test]
 fn a_threshold_that_is_missed_ends_with_99() {
     let _turn = beside_others();
     let lossy = "{lossy: {driver: loopback, loss: 5%, seed: 3}, fine: {driver: loopback}}";

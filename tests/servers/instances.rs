@@ -292,7 +292,7 @@ fn what_a_server_costs_is_charged_to_it() {
         connection.read_line(&mut reply).unwrap();
     }
     let sample = watch.sample(1);
-    let usage = watch.usage();
+    let usage = watch.seen().usage;
     assert!(usage.brokers_s > 0.0 && usage.own_s > 0.0, "{usage:?}");
     assert!(usage.brokers_rss_bytes > 1 << 20, "{usage:?}");
     assert!(

@@ -80,7 +80,10 @@ fn process_of_its_own() {
         }
     } else {
         for server in all_installed() {
-            instances.push(Instance::start(&order(server, &temporary, &[]), &keeper).unwrap());
+            // With a limit, so that there are control groups where they may be made.
+            let mut order = order(server, &temporary, &[]);
+            order.bounds.limits.cpu = Some(64.0);
+            instances.push(Instance::start(&order, &keeper).unwrap());
         }
     }
     instances

@@ -38,6 +38,7 @@ pub fn order<'a>(server: &'static dyn Server, within: &Path, config: &[(&str, &s
             .map(|(k, v)| (k.to_string(), v.to_string()))
             .collect(),
         within: within.to_owned(),
+        bounds: Default::default(),
     }
 }
 
@@ -47,7 +48,10 @@ pub fn accepts(record: &Record) -> bool {
 
 /// Asserts that nothing is left, soon.
 pub fn assert_gone(record: &Record, what: &str) {
-    let gone = || record.pids().is_empty() && !record.site.folder.exists() && !accepts(record);
+    let groups = || record.control_groups.iter().any(|group| group.exists());
+    let gone = || {
+        record.pids().is_empty() && !record.site.folder.exists() && !accepts(record) && !groups()
+    };
     let pids = record.pids();
     assert!(
         wait_until(SOON, gone),

@@ -249,7 +249,7 @@ fn columns(seconds: &[Moment], together: usize, allowed: f64) -> Vec<Column> {
         Column {
             from: std::mem::replace(&mut from, to),
             to,
-            disturbed: seconds.iter().any(|it| it.taken > allowed),
+            disturbed: seconds.iter().any(|it| it.taken > allowed || it.strained),
             cells,
         }
     };

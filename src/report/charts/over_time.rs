@@ -10,6 +10,7 @@ use crate::results::Attempt;
 use crate::scenario::workload::Load;
 use crate::stats::group::Group;
 use crate::stats::median::median;
+use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers;
 
 /// A panel for each broker.
@@ -23,6 +24,9 @@ pub struct OverTime {
     pub y: Axis,
     /// In the order of the plan.
     pub panels: Vec<Panel>,
+    /// Names of processes that took CPU time in a second that is marked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub takers: Vec<String>,
 }
 
 /// One broker.
@@ -60,21 +64,37 @@ pub struct Point {
     pub p99: Option<u64>,
     /// Nanoseconds.
     pub max: Option<u64>,
-    /// Whether others took more CPU time in it than the scenario allows a trial.
+    /// Whether others took more CPU time in it than the scenario allows a trial, or the machine was hot or short of
+    /// memory.
     pub disturbed: bool,
+    /// Who took most of it, where that is known: a place among the chart's names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<usize>,
 }
 
 /// Of a run; `None` where no trial has two seconds with a latency.
 pub(super) fn chart(run: &Run, measured: &[Measured]) -> Option<OverTime> {
     let allowed = run.results.plan.disturbed.share.0;
-    let trial = |attempt: &&Attempt| {
+    let mut takers: Vec<String> = Vec::new();
+    let mut place = |name: &str| {
+        let known = takers.iter().position(|it| it == name);
+        known.unwrap_or_else(|| {
+            takers.push(name.to_owned());
+            takers.len() - 1
+        })
+    };
+    let mut trial = |attempt: &&Attempt| {
         let of = measured.iter().find(|it| it.trial == attempt.trial)?;
         let points = of.seconds.iter().map(|second| Point {
             at: second.at,
             p50: second.latency.map(|it| it[0]),
             p99: second.latency.map(|it| it[1]),
             max: second.latency.map(|it| it[2]),
-            disturbed: second.taken > allowed,
+            disturbed: second.taken > allowed || second.strained,
+            by: match &second.taker {
+                Some(name) if second.taken > allowed => Some(place(&printable(name))),
+                _ => None,
+            },
         });
         Some(Trial {
             trial: attempt.repetition,
@@ -86,7 +106,7 @@ pub(super) fn chart(run: &Run, measured: &[Measured]) -> Option<OverTime> {
     };
     let panel = |broker: usize| {
         let group = Group::of(run.results, broker);
-        let trials: Vec<Trial> = group.trials.iter().filter_map(trial).collect();
+        let trials: Vec<Trial> = group.trials.iter().filter_map(&mut trial).collect();
         trials
             .iter()
             .any(|it| it.points.iter().any(|point| point.p50.is_some()))
@@ -106,7 +126,16 @@ pub(super) fn chart(run: &Run, measured: &[Measured]) -> Option<OverTime> {
     if trials().flat_map(|it| &it.points).any(|it| it.disturbed) {
         let share = numbers::percent(allowed);
         notes.push(format!(
-            "grey: others took more than {share} of the CPU in that second"
+            "grey: others took more than {share} of the CPU in that second{}{}",
+            by(&takers),
+            match measured
+                .iter()
+                .flat_map(|it| &it.seconds)
+                .any(|it| it.strained)
+            {
+                true => ", or the machine was hot or short of memory",
+                false => "",
+            }
         ));
     }
     if trials().any(|it| it.verdict.is_some()) {
@@ -134,7 +163,18 @@ pub(super) fn chart(run: &Run, measured: &[Measured]) -> Option<OverTime> {
         x: Axis::linear("seconds of the measured part", Unit::Seconds),
         y,
         panels,
+        takers,
     })
+}
+
+/// In parentheses, who it was; nothing where nobody is known.
+fn by(takers: &[String]) -> String {
+    const MOST: usize = 3;
+    let more = if takers.len() > MOST { ", …" } else { "" };
+    match takers {
+        [] => String::new(),
+        some => format!(" ({}{more})", some[..some.len().min(MOST)].join(", ")),
+    }
 }
 
 /// The latency that seconds have: that of receipt, or of publishing where nothing is received.

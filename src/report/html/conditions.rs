@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::drivers::descriptor::Side;
 use crate::plan::{Connection, PlannedBroker, print};
 use crate::report::unfit::unfit;
-use crate::report::{calibrated, columns};
+use crate::report::{calibrated, columns, machine};
 use crate::results::Results;
 use crate::results::provenance::BrokerProvenance;
 use crate::scenario::units::duration;
@@ -39,7 +39,8 @@ pub(super) fn section(results: &Results) -> Markup {
             h3 { "Machine and run" }
             details.print {
                 summary { (printable(&results.provenance.host.cpu)) ", " (numbers::counted(results.provenance.host.cores.into(), "core")) }
-                (list(&machine(results)))
+                (list(&host(results)))
+                (list(&machine::facts(results)))
             }
             details.print {
                 summary { "Run " (printable(&results.manifest.id)) ", mqbench " (printable(&results.manifest.tool_version)) }
@@ -163,6 +164,17 @@ fn settings(results: &Results, place: usize, broker: &PlannedBroker) -> Markup {
     }
     let nothing = BrokerProvenance::default();
     let provenance = results.provenance.broker(place).unwrap_or(&nothing);
+    for bound in &provenance.server_bounds {
+        let by = match &bound.by {
+            Some(by) => format!("held by {by}"),
+            None => "not enforced".to_owned(),
+        };
+        let why = match bound.why.as_str() {
+            "" => String::new(),
+            why => format!(" ({why})"),
+        };
+        facts.push(fact(&bound.what, format!("{by}{why}")));
+    }
     if let Some(container) = &provenance.server_container {
         let engine = &container.engine;
         facts.push(fact(
@@ -225,7 +237,7 @@ fn as_written(value: &serde_json::Value) -> String {
     }
 }
 
-fn machine(results: &Results) -> Facts {
+fn host(results: &Results) -> Facts {
     let host = &results.provenance.host;
     let [one, five, fifteen] = host.load_average;
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "not known".to_owned());
@@ -299,6 +311,12 @@ fn run(results: &Results) -> Facts {
             ),
         ),
     ]);
+    let cores = plan.placement.cores.parties();
+    facts.extend(cores.map(|(party, cores)| fact(&format!("cores of {party}"), cores.to_string())));
+    let limits = plan.placement.limits;
+    let limits = [limits.cpu_text(), limits.memory_text()];
+    let limits = limits.into_iter().flatten();
+    facts.extend(limits.map(|it| fact("limit of each managed broker", it)));
     facts.extend(plan.quick.iter().map(|it| fact("changed by --quick", it)));
     facts
 }

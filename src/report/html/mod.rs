@@ -6,6 +6,7 @@ mod capacity;
 mod charts;
 mod comparison;
 mod conditions;
+mod course;
 mod heat;
 mod names;
 mod policy;
@@ -80,6 +81,7 @@ pub fn run(results: &Results, charts: &Charts) -> String {
             side_by_side(&|| comparison::section(&comparison)),
         ),
         ("charts", "Charts", charts::section(charts)),
+        ("course", "Over time", course::section(results)),
         (
             "beside",
             "Differences",

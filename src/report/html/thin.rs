@@ -44,6 +44,7 @@ fn one(seconds: &[Point]) -> Point {
         p99: highest(|it| it.p99),
         max: highest(|it| it.max),
         disturbed: seconds.iter().any(|it| it.disturbed),
+        by: seconds.iter().find_map(|it| it.by),
     }
 }
 
@@ -59,6 +60,7 @@ mod tests {
             p99: (i != 4).then_some(if i == 5 { 9_000 } else { 1_000 }),
             max: (i != 4).then_some(if i == 6 { 99_000 } else { 2_000 }),
             disturbed: i == 2,
+            by: (i == 2).then_some(0),
         };
         let seconds: Vec<Point> = (1..=7).map(second).collect();
         let points: Vec<Point> = seconds.chunks(3).map(one).collect();

@@ -136,7 +136,10 @@ fn line(results: &Results, attempt: &Attempt, figures: &[Figure]) -> Line {
                 Cause::Steal => "hypervisor",
                 Cause::Foreign => "other processes",
             };
-            Cell::text(format!("{who} {}", percent(share)))
+            // The name that a reader will look for.
+            let named = attempt.takers.first().filter(|_| cause == Cause::Foreign);
+            let named = named.map_or(String::new(), |it| format!(" ({})", printable(&it.name)));
+            Cell::text(format!("{who} {}{named}", percent(share)))
                 .by(Some(share))
                 .class("warn")
         }

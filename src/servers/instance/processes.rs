@@ -18,9 +18,9 @@ const CONTAINER: Duration = Duration::from_secs(20);
 
 impl Instance {
     pub(super) fn spawn(&self, launch: &Launch) -> Result<(Child, Group), Error> {
-        let log = self.record.site.log(&launch.name);
-        let started = File::create(&log)
-            .and_then(|log| self.keeper.spawn(launch, &self.record.site.folder, log));
+        let (log, folder) = (self.record.site.log(&launch.name), &self.record.site.folder);
+        let started =
+            File::create(&log).and_then(|log| self.keeper.spawn(launch, folder, log, &self.place));
         let program = launch.program.display().to_string();
         started.map_err(|source| self.unprepared(&program, source))
     }
@@ -83,7 +83,10 @@ impl Instance {
         };
         let programs = self.server.about().image.as_ref();
         let site = &self.record.site;
-        let create = container.create(&image.image, programs, launch, site, network, mark);
+        let mut create = container.create(&image.image, programs, launch, site, network, mark);
+        let bounds = self.bounds.for_container(self.members());
+        // Behind the word that says what the engine is to do.
+        create.args.splice(1..1, bounds.into_iter().map(Into::into));
         // What the engine says about it is not the server's.
         let log = site.log(&format!("{}-container", launch.name));
         self.record.containers.push(container.clone());

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::log::{LOG_BYTES, end_of};
 use super::{Hold, Instance, Order};
+use crate::servers::cgroup::Kernel;
 use crate::servers::find::{Found, Places, find_or_contain};
 use crate::servers::group::random_id;
 use crate::servers::record::{FOLDER_PREFIX, Record, Running};
-use crate::servers::{Config, Error, Keeper, Site, nodes, socket};
+use crate::servers::{Config, Error, Keeper, Place, Site, nodes, socket};
 
 /// How often a start is tried when others take its port.
 const ATTEMPTS: usize = 5;
@@ -114,7 +115,7 @@ impl Instance {
             ports,
             config,
         };
-        let instance = Instance {
+        let mut instance = Instance {
             server: order.server,
             record: Record {
                 server: about.name.to_owned(),
@@ -124,17 +125,44 @@ impl Instance {
                 site,
                 processes: Vec::new(),
                 containers: Vec::new(),
+                control_groups: Vec::new(),
+                held: Vec::new(),
             },
             children: Vec::new(),
             attached: Vec::new(),
             keeper: keeper.clone(),
+            bounds: order.bounds.clone(),
+            place: Place::default(),
             hold: Hold::Own,
             suspended: None,
             started_in: Duration::ZERO,
         };
         let data = instance.record.site.data();
         fs::create_dir(&data).map_err(failed(data.display().to_string()))?;
+        instance.bound(&id)?;
         Ok(instance)
+    }
+
+    /// Has the machine hold what it may use; `id` is its own.
+    fn bound(&mut self, id: &str) -> Result<(), Error> {
+        if let Some(image) = self.record.found.container() {
+            self.record.held = self.bounds.held_by(&image.engine.name());
+            return Ok(());
+        }
+        let name = format!("{FOLDER_PREFIX}{id}");
+        let (about, config) = (self.server.about(), &self.record.site.config);
+        let (keeper, groups) = (&self.keeper, &mut self.record.control_groups);
+        let mut note = |folder: &std::path::Path| {
+            keeper.control_group(folder)?;
+            groups.push(folder.to_owned());
+            Ok(())
+        };
+        let holding = self
+            .bounds
+            .hold(&Kernel::read(), &name, about, config, &mut note);
+        let holding = holding.map_err(|source| self.unprepared("its limits", source))?;
+        (self.place, self.record.held) = (holding.place, holding.held);
+        Ok(())
     }
 
     /// Starts its processes and waits until it answers.

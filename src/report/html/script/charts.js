@@ -162,6 +162,12 @@
     };
   }
 
+  // What disturbed a second, with the name of who took most where that is known.
+  function took(point) {
+    const who = point.by === undefined ? "" : " (" + data.over_time.takers[point.by] + ")";
+    return "disturbed in this second" + who;
+  }
+
   // Trials one after the other; a little room between them.
   function overTime(panel, log) {
     const unit = data.over_time.y.unit;
@@ -205,7 +211,7 @@
         const { trial, point } = places.get(at);
         const value = (it) => (it === null ? "nothing arrived" : show[unit](it));
         const lines = [["p50", point.p50], ["p99", point.p99], ["max", point.max]].map(([name, it]) => ({ broker: panel.broker, name, value: value(it) }));
-        if (point.disturbed) lines.push({ name: "others took CPU in this second", value: "" });
+        if (point.disturbed) lines.push({ name: took(point), value: "" });
         if (trial.verdict) lines.push({ name: "the trial is " + trial.verdict, value: "" });
         const second = Number(point.at.toFixed(1));
         const when = data.together > 1 ? ", " + data.together + " seconds up to " + second : ", second " + second;
