@@ -87,8 +87,20 @@ impl Line {
                 };
                 let [there, back] = ways(own, port);
                 let copy = |stream: &TcpStream| stream.try_clone().expect("a copy");
-                pass(copy(&client), copy(&server), Arc::clone(&delay), there, false);
-                pass(server, client, Arc::clone(&delay), back, server_ends_at_once);
+                pass(
+                    copy(&client),
+                    copy(&server),
+                    Arc::clone(&delay),
+                    there,
+                    false,
+                );
+                pass(
+                    server,
+                    client,
+                    Arc::clone(&delay),
+                    back,
+                    server_ends_at_once,
+                );
             }
         });
         line
@@ -153,7 +165,10 @@ fn has_payload(bytes: &[u8]) -> bool {
 fn readdress(bytes: &mut [u8], from: u16, to: u16) {
     let host = b"127.0.0.1".as_slice();
     let forms = [
-        (format!(":{from}").into_bytes(), format!(":{to}").into_bytes()),
+        (
+            format!(":{from}").into_bytes(),
+            format!(":{to}").into_bytes(),
+        ),
         (
             u32::from(from).to_be_bytes().to_vec(),
             u32::from(to).to_be_bytes().to_vec(),

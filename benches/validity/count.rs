@@ -50,9 +50,16 @@ static COUNTERS: &[Counter] = &[
         who: "`mosquitto_sub`",
         options: "",
         count: |lab, server, run| {
-            let mut program = Command::new("mosquitto_sub");
+            // By itself it writes when it has enough for a block.
+            let mut program = Command::new("stdbuf");
             program
-                .args(["-p", &server.record().site.port().to_string(), "-V", "mqttv311"])
+                .args(["-oL", "mosquitto_sub"])
+                .args([
+                    "-p",
+                    &server.record().site.port().to_string(),
+                    "-V",
+                    "mqttv311",
+                ])
                 .args(["-q", "1", "-t", "+", "-F", "%x", "-d"]);
             listen(lab, program, "Subscribed (mid", run, |line| {
                 line.bytes().all(|b| b.is_ascii_hexdigit())
@@ -80,13 +87,20 @@ static COUNTERS: &[Counter] = &[
         count: |_, server, run| {
             let ask = |arguments: &[&str]| {
                 let port = server.record().site.port().to_string();
-                output(Command::new("redis-cli").args(["-p", &port]).args(arguments))
+                output(
+                    Command::new("redis-cli")
+                        .args(["-p", &port])
+                        .args(arguments),
+                )
             };
             ask(&["xgroup", "create", DESTINATION, "other", "$", "mkstream"]);
             run();
             // One list of quoted words: number, field, body, and so on. No number comes twice.
             let entries = ask(&["--csv", "xrange", DESTINATION, "-", "+"]);
-            let all = ask(&["xlen", DESTINATION]).trim().parse().expect("a number");
+            let all = ask(&["xlen", DESTINATION])
+                .trim()
+                .parse()
+                .expect("a number");
             let words: HashSet<&str> = entries.trim().split("\",\"").collect();
             let field = 1;
             ask(&["del", DESTINATION]);
@@ -119,13 +133,25 @@ static COUNTERS: &[Counter] = &[
             let jars = std::env::var("VALIDITY_KAFKA_TOOLS").unwrap_or_default();
             let tool = |class: &str, arguments: &[&str]| {
                 let mut java = java(&jars, &format!("org.apache.kafka.tools.{class}"));
-                output(java.args(["--bootstrap-server", address(server)]).args(arguments))
+                output(
+                    java.args(["--bootstrap-server", address(server)])
+                        .args(arguments),
+                )
             };
-            tool("TopicCommand", &["--create", "--topic", DESTINATION, "--partitions", "1"]);
+            tool(
+                "TopicCommand",
+                &["--create", "--topic", DESTINATION, "--partitions", "1"],
+            );
             run();
             let said = tool(
                 "consumer.ConsoleConsumer",
-                &["--topic", DESTINATION, "--from-beginning", "--timeout-ms", "5000"],
+                &[
+                    "--topic",
+                    DESTINATION,
+                    "--from-beginning",
+                    "--timeout-ms",
+                    "5000",
+                ],
             );
             let number = said.rsplit("Processed a total of ").next();
             let number = number.and_then(|rest| rest.split(' ').next()?.parse().ok());
@@ -149,7 +175,13 @@ fn listen(
     let helper = lab.start(program, "subscriber");
     helper.await_word(ready);
     let expected = run() as usize;
-    let counted = || helper.said().lines().filter(|line| is_message(line)).count();
+    let counted = || {
+        helper
+            .said()
+            .lines()
+            .filter(|line| is_message(line))
+            .count()
+    };
     wait_for(SOON, || counted() >= expected);
     let said = helper.end();
     let lines: Vec<&str> = said.lines().filter(|line| is_message(line)).collect();
@@ -204,7 +236,11 @@ fn run(lab: &Lab) -> Finding {
             count(counted.all),
             different,
         ]);
-        let same = [audit.received, counted.all, counted.different.unwrap_or(audit.sent)];
+        let same = [
+            audit.received,
+            counted.all,
+            counted.different.unwrap_or(audit.sent),
+        ];
         finding.check(same.iter().all(|it| *it == audit.sent), || {
             format!("{}: the numbers differ", driver.name)
         });

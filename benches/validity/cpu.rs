@@ -64,7 +64,10 @@ fn run(lab: &Lab) -> Finding {
                 thread::sleep(AFTER);
                 let brokers: Vec<String> =
                     server.record().pids().iter().map(i32::to_string).collect();
-                let both = [("perf-broker", brokers.join(",")), ("perf-client", worker.to_string())];
+                let both = [
+                    ("perf-broker", brokers.join(",")),
+                    ("perf-client", worker.to_string()),
+                ];
                 let helpers = both.map(|(name, pids)| {
                     let mut perf = Command::new("perf");
                     perf.args(["stat", "-x,", "-e", "task-clock", "-p", &pids]);
@@ -83,7 +86,9 @@ fn run(lab: &Lab) -> Finding {
             }
         };
         let [Some(broker), Some(client)] = said else {
-            finding.untried.push("perf may count nobody here".to_owned());
+            finding
+                .untried
+                .push("perf may count nobody here".to_owned());
             return finding;
         };
         let usage = ran.record.usage;
@@ -102,7 +107,10 @@ fn run(lab: &Lab) -> Finding {
                 format!("{ratio:.3}"),
             ]);
             finding.check((ratio - 1.0).abs() <= TOLERANCE, || {
-                format!("{}: of the {who} mqbench gives {ratio:.3} times what perf does", driver.name)
+                format!(
+                    "{}: of the {who} mqbench gives {ratio:.3} times what perf does",
+                    driver.name
+                )
             });
         }
         finding.rows.push(cells);

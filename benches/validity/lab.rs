@@ -140,7 +140,9 @@ impl Lab {
     /// What took part since this was asked last: `Redis 7.0.15`.
     pub fn take_versions(&self) -> Vec<String> {
         let versions = self.versions.take();
-        let words = versions.iter().map(|(name, version)| format!("{name} {version}"));
+        let words = versions
+            .iter()
+            .map(|(name, version)| format!("{name} {version}"));
         words.collect()
     }
 
@@ -168,7 +170,10 @@ impl Lab {
             warmup,
             measure,
         } = ask;
-        let mut text = format!("name: validity\nbrokers:\n  {}: {{url: \"{url}\"", driver.name);
+        let mut text = format!(
+            "name: validity\nbrokers:\n  {}: {{url: \"{url}\"",
+            driver.name
+        );
         if !options.is_empty() {
             let _ = write!(text, ", {options}");
         }

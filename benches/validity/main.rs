@@ -69,7 +69,10 @@ fn main() -> ExitCode {
     let words = std::env::args().skip(1).filter(|it| !it.starts_with("--"));
     let is_name = |word: &String| ALL.iter().any(|it| it.name == word);
     let (names, systems): (Vec<String>, Vec<String>) = words.partition(is_name);
-    if let Some(unknown) = systems.iter().find(|it| mqbench::drivers::find(it).is_none()) {
+    if let Some(unknown) = systems
+        .iter()
+        .find(|it| mqbench::drivers::find(it).is_none())
+    {
         let known: Vec<&str> = ALL.iter().map(|it| it.name).collect();
         eprintln!("error: there is no experiment and no system `{unknown}`");
         eprintln!("   experiments: {}", known.join(", "));

@@ -103,14 +103,23 @@ fn run(lab: &Lab) -> Finding {
             let percentiles = [99.0, 99.9].map(|it| ran.percentile(kind, it));
             [percentiles[0], percentiles[1], ran.max(kind)]
         };
-        row(&mut finding, "mqbench `end_to_end`", of(Kind::EndToEnd).map(ms));
+        row(
+            &mut finding,
+            "mqbench `end_to_end`",
+            of(Kind::EndToEnd).map(ms),
+        );
         row(&mut finding, "mqbench `transit`", of(Kind::Transit).map(ms));
         let due = [truth.at(0.99), truth.at(0.999), truth.stall];
         for (seen, due) in of(Kind::EndToEnd).into_iter().zip(due) {
             let low = due * (1.0 - LESS);
             let high = due * (1.0 + MORE);
             finding.check(seen.is_some_and(|it| low <= it && it <= high), || {
-                format!("{}: {} where {} is true", driver.name, ms(seen), ms(Some(due)))
+                format!(
+                    "{}: {} where {} is true",
+                    driver.name,
+                    ms(seen),
+                    ms(Some(due))
+                )
             });
         }
         for tool in tools::of(driver.name) {
@@ -135,7 +144,9 @@ fn run(lab: &Lab) -> Finding {
                     }
                     row(&mut finding, tool.name, seen.latencies.map(ms));
                 }
-                Ok(None) => finding.untried.push(format!("{} said nothing of it", tool.name)),
+                Ok(None) => finding
+                    .untried
+                    .push(format!("{} said nothing of it", tool.name)),
                 Err(why) => finding.untried.push(format!("{}: {why}", tool.name)),
             }
         }

@@ -135,7 +135,9 @@ pub fn page(before: &str, all: &[&Experiment], new: &[(&Experiment, String)]) ->
 /// As a title becomes the target of a link.
 fn anchor(title: &str) -> String {
     let title = title.to_lowercase();
-    let kept = title.chars().filter(|c| c.is_alphanumeric() || " -".contains(*c));
+    let kept = title
+        .chars()
+        .filter(|c| c.is_alphanumeric() || " -".contains(*c));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 

@@ -82,7 +82,9 @@ fn run(lab: &Lab) -> Finding {
         }
     };
     let measured = heard.iter().filter(|it| it.is_measured());
-    let mut raw: Vec<u64> = measured.map(|it| it.at.saturating_sub(it.intended())).collect();
+    let mut raw: Vec<u64> = measured
+        .map(|it| it.at.saturating_sub(it.intended()))
+        .collect();
     raw.sort_unstable();
     let received = ran.record.audit.received;
     finding.check(raw.len() as u64 == received, || {
@@ -106,9 +108,15 @@ fn run(lab: &Lab) -> Finding {
             format!("{:+.3} %", apart / sorted * 100.0),
         ]);
         finding.check(apart.abs() <= RESOLUTION * sorted + APART, || {
-            format!("{name}: {} where {} is true", ms(Some(printed)), ms(Some(sorted)))
+            format!(
+                "{name}: {} where {} is true",
+                ms(Some(printed)),
+                ms(Some(sorted))
+            )
         });
     }
-    finding.notes.push(format!("{} latencies.", count(raw.len() as u64)));
+    finding
+        .notes
+        .push(format!("{} latencies.", count(raw.len() as u64)));
     finding
 }

@@ -56,7 +56,10 @@ impl Subscriber {
                 } else if line.starts_with("PING") {
                     let _ = out.write_all(b"PONG\r\n");
                 } else if let Some(rest) = line.strip_prefix("MSG ") {
-                    let length = rest.split_whitespace().last().and_then(|it| it.parse().ok());
+                    let length = rest
+                        .split_whitespace()
+                        .last()
+                        .and_then(|it| it.parse().ok());
                     let mut body = vec![0; length.unwrap_or(0_usize) + 2];
                     if lines.read_exact(&mut body).is_err() {
                         break;

@@ -20,12 +20,13 @@ const CALLS: &str = "fsync,fdatasync,sync_file_range,msync";
 pub static SYNC: Experiment = Experiment {
     name: "sync",
     title: "An acknowledgement that promises a sync waits for one",
-    claim: "Under `durability: fsync` each acknowledgement comes after a sync of its own; under `disk` it waits for none.",
+    claim: "Under `durability: fsync` each acknowledgement comes after a sync of its own.",
     method: "strace watches every process of the server and delays each fsync, fdatasync, msync and sync_file_range by 20 ms \
         (longer than anything else here takes) while mqbench sends 100 messages, each when the one before is \
         acknowledged. So if an acknowledgement waits for a sync, the fastest of the hundred takes 20 ms, and there are at \
-        least as many syncs as messages; if it does not, the typical one comes sooner. The count of syncs is that of the whole trial, \
-        with those that make and remove the destination.",
+        least as many syncs as messages. The count of syncs is that of the whole trial, with those that make and remove the \
+        destination. Beside it stands the same system at `disk`, of which no sync is promised: where that is faster, the wait \
+        is the promise; where it is not, the system syncs without being asked.",
     run,
 };
 
@@ -54,7 +55,9 @@ impl Trace {
         let said = self.0.end();
         let calls = said.lines().filter(|line| {
             // One that another thread interrupts in the log has a second line.
-            let is_call = CALLS.split(',').any(|call| line.contains(&format!("{call}(")));
+            let is_call = CALLS
+                .split(',')
+                .any(|call| line.contains(&format!("{call}(")));
             is_call && !line.contains("resumed>")
         });
         calls.count() as u64
@@ -84,7 +87,9 @@ fn run(lab: &Lab) -> Finding {
             it.driver.name == combination.driver.name
                 && it.offer.durability == combination.offer.durability
         });
-        let has_other = all.iter().any(|it| it.driver.name == combination.driver.name && synced(it));
+        let has_other = all
+            .iter()
+            .any(|it| it.driver.name == combination.driver.name && synced(it));
         let is_first = first.is_some_and(|it| std::ptr::eq(it.offer, combination.offer));
         if !is_first || !has_other {
             continue;
@@ -97,7 +102,9 @@ fn run(lab: &Lab) -> Finding {
         let pids = server.record().pids().into_iter();
         let traces: Option<Vec<Trace>> = pids.map(|pid| Trace::of(lab, pid)).collect();
         let Some(traces) = traces else {
-            finding.untried.push("strace may trace nobody here".to_owned());
+            finding
+                .untried
+                .push("strace may trace nobody here".to_owned());
             return finding;
         };
         let mut task = combination.task(&broker);
@@ -110,7 +117,11 @@ fn run(lab: &Lab) -> Finding {
         let at = |share| service.map(|it| it.quantile(share) as f64);
         let (fastest, median) = (at(0.0).unwrap_or(0.0), at(0.5).unwrap_or(0.0));
         let acked = seen.record.audit.acked;
-        let name = format!("{}, {}", combination.driver.name, combination.offer.durability.name());
+        let name = format!(
+            "{}, {}",
+            combination.driver.name,
+            combination.offer.durability.name()
+        );
         finding.row([
             combination.driver.name.to_owned(),
             combination.offer.durability.name().to_owned(),
@@ -121,12 +132,11 @@ fn run(lab: &Lab) -> Finding {
         ]);
         finding.check(wrong.is_empty(), || format!("{name}: {}", wrong.join("; ")));
         let delay = DELAY.as_nanos() as f64;
-        let holds = match synced(combination) {
-            // As the kernel's timers have it.
-            true => fastest >= delay * 0.99 && syncs >= acked,
-            false => median < delay,
-        };
-        finding.check(holds, || format!("{name}: {syncs} syncs, fastest {}", ms(Some(fastest))));
+        // As the kernel's timers have it.
+        let has_waited = fastest >= delay * 0.99 && syncs >= acked;
+        finding.check(!synced(combination) || has_waited, || {
+            format!("{name}: {syncs} syncs, fastest {}", ms(Some(fastest)))
+        });
     }
     finding
 }

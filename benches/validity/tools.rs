@@ -89,13 +89,19 @@ static TOOLS: &[Tool] = &[
             java.args(["/dev/null", "produce", "--service-url", url])
                 .args(["--rate", &RATE.to_string(), "--size", "256"])
                 .args(["--num-messages", &(RATE * SECONDS).to_string()])
-                .args(["--disable-batching", &format!("persistent://public/default/tool-{time}")]);
+                .args([
+                    "--disable-batching",
+                    &format!("persistent://public/default/tool-{time}"),
+                ]);
             java
         },
         before: None,
         // `Aggregated latency stats --- Latency: mean: 3.1 ms - med: … - 99pct: … - 99.9pct: … - Max: …`
         read: |said, stood| {
-            let line = said.lines().rev().find(|line| line.contains("Aggregated latency"))?;
+            let line = said
+                .lines()
+                .rev()
+                .find(|line| line.contains("Aggregated latency"))?;
             let after = |what: &str| {
                 let (_, rest) = line.split_once(what)?;
                 number(rest.trim_start()).map(|it| it * 1e6)
@@ -113,11 +119,23 @@ static TOOLS: &[Tool] = &[
         jars: Some("VALIDITY_PERFTEST"),
         command: |jars, server, time| {
             let mut java = java(jars, "com.rabbitmq.perf.PerfTest");
-            java.args(["--uri", &server.record().url, "--queue", &format!("tool-{time}")])
-                .args(["--auto-delete", "true", "--producers", "1", "--consumers", "1"])
-                .args(["--size", "256", "--flag", "persistent", "--confirm", "256"])
-                .args(["--qos", "256", "--rate", &RATE.to_string()])
-                .args(["--time", &SECONDS.to_string()]);
+            java.args([
+                "--uri",
+                &server.record().url,
+                "--queue",
+                &format!("tool-{time}"),
+            ])
+            .args([
+                "--auto-delete",
+                "true",
+                "--producers",
+                "1",
+                "--consumers",
+                "1",
+            ])
+            .args(["--size", "256", "--flag", "persistent", "--confirm", "256"])
+            .args(["--qos", "256", "--rate", &RATE.to_string()])
+            .args(["--time", &SECONDS.to_string()]);
             java
         },
         before: None,
@@ -146,7 +164,15 @@ static TOOLS: &[Tool] = &[
             program
                 .args(["-p", &server.record().site.port().to_string()])
                 .args(["-c", "1", "-n", "600000", "--precision", "3"])
-                .args(["xadd", &format!("tool-{time}"), "MAXLEN", "~", "1000", "*", "p"])
+                .args([
+                    "xadd",
+                    &format!("tool-{time}"),
+                    "MAXLEN",
+                    "~",
+                    "1000",
+                    "*",
+                    "p",
+                ])
                 .arg("x".repeat(256));
             program
         },
@@ -154,8 +180,14 @@ static TOOLS: &[Tool] = &[
         read: |said, stood| {
             // The longest in a table below its head, milliseconds: `avg min p50 p95 p99 max`.
             let mut lines = said.lines().skip_while(|line| !line.contains("p99"));
-            let words: Vec<f64> = lines.nth(1)?.split_whitespace().filter_map(number).collect();
-            let whole = said.lines().find(|line| line.contains("requests completed in"))?;
+            let words: Vec<f64> = lines
+                .nth(1)?
+                .split_whitespace()
+                .filter_map(number)
+                .collect();
+            let whole = said
+                .lines()
+                .find(|line| line.contains("requests completed in"))?;
             let (messages, seconds) = whole.split_once(" requests completed in ")?;
             Some(Seen {
                 latencies: [

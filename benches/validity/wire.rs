@@ -121,7 +121,11 @@ fn run(lab: &Lab) -> Finding {
         let complete = !missed && packets.len() as u64 >= ran.record.audit.acked;
         finding.check(complete, || {
             let acked = ran.record.audit.acked;
-            format!("{}: {} answers of {acked} were captured", driver.name, packets.len())
+            format!(
+                "{}: {} answers of {acked} were captured",
+                driver.name,
+                packets.len()
+            )
         });
         finding.check((0.0..CLIENT).contains(&own), || {
             format!("{}: the medians are {} apart", driver.name, us(own))
