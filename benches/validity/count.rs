@@ -62,7 +62,7 @@ static COUNTERS: &[Counter] = &[
                 ])
                 .args(["-q", "1", "-t", "+", "-F", "%x", "-d"]);
             listen(lab, program, "Subscribed (mid", run, |line| {
-                line.bytes().all(|b| b.is_ascii_hexdigit())
+                !line.is_empty() && line.bytes().all(|b| b.is_ascii_hexdigit())
             })
         },
     },

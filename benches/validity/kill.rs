@@ -1,23 +1,27 @@
 //! A server that is killed in mid-run, and started again with what it had written.
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use mqbench::engine::task::Task;
 use mqbench::measure::verdict::{Outcome, Promise, judge};
-use mqbench::processes::supervisor::WORKER;
 use mqbench::scenario::units::Size;
-use mqbench::scenario::workload::{Durability, Payload};
+use mqbench::scenario::workload::{Delivery, Durability, Payload};
 use nix::sys::signal::Signal;
 
 use crate::Experiment;
 use crate::brokers::Restarted;
 use crate::combinations::{Combination, at_rate, of_each_offer};
-use crate::harness::worker::run_disturbed;
+use crate::harness::worker::{Seen, run_disturbed};
 use crate::lab::{Lab, count};
 use crate::line::Line;
 use crate::page::Finding;
 use crate::program::signal;
 
+/// How many servers are killed at a time: most of their time the trials wait.
+const AT_ONCE: usize = 4;
 /// Messages a second, and how long there is load.
 const RATE: f64 = 1_000.0;
 const LOAD: Duration = Duration::from_secs(5);
@@ -45,104 +49,136 @@ pub static KILL: Experiment = Experiment {
     run,
 };
 
-/// The process of the trial that runs: a child of this one's.
-fn worker() -> i32 {
-    let threads = std::fs::read_dir("/proc/self/task")
-        .expect("threads")
-        .flatten();
-    let children = threads.map(|it| std::fs::read_to_string(it.path().join("children")));
-    let children = children.flatten().collect::<String>();
-    let is_worker = |pid: &i32| {
-        let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        line.split('\0').nth(1) == Some(WORKER)
-    };
-    let mut pids = children
-        .split_whitespace()
-        .filter_map(|pid| pid.parse().ok());
-    pids.find(is_worker).expect("a trial")
+/// One system at one durability.
+struct Tried {
+    combination: Combination,
+    /// Of the server: its title and version.
+    server: (&'static str, String),
+    task: Task,
+    seen: Seen,
+}
+
+/// `None` where this machine has no such server.
+fn kill(combination: Combination) -> Option<Tried> {
+    let broker = combination.own()?;
+    let server = broker.instance()?;
+    let port = server.record().site.port();
+    let line = Line::from_server_at(port);
+    let (direct, through) = (format!(":{port}"), format!(":{}", line.port));
+    let mut task = combination.task(&broker);
+    task.url = Some(server.record().url.replace(&direct, &through));
+    task.workload.message.sizes[0].size = Size(1024);
+    task.workload.message.payload = Payload::Zeros;
+    at_rate(&mut task, RATE, LOAD);
+    task.phases.drain = DRAIN;
+    let mut again = None;
+    let seen = run_disturbed(task.clone(), |live| {
+        live.await_traffic();
+        line.set(BEHIND);
+        // Consumers fall behind meanwhile.
+        thread::sleep(AFTER);
+        signal(live.pid(), Signal::SIGSTOP);
+        again = Some(Restarted::of(server));
+        line.set(Duration::ZERO);
+        signal(live.pid(), Signal::SIGCONT);
+    });
+    Some(Tried {
+        combination,
+        server: (
+            server.server().about().title,
+            server.record().version.clone(),
+        ),
+        task,
+        seen,
+    })
+}
+
+/// Of each system that acknowledges what it keeps, each durability once.
+fn wanted(lab: &Lab) -> Vec<Combination> {
+    let mut found: Vec<Combination> = Vec::new();
+    for it in of_each_offer() {
+        let keeps = it.offer.acks && it.driver.server.is_some() && it.driver.holds_backlog;
+        let same = |other: &Combination| {
+            other.driver.name == it.driver.name && other.offer.durability == it.offer.durability
+        };
+        let at_least_once = it.offer.delivery == Delivery::AtLeastOnce;
+        if keeps && at_least_once && lab.is_wanted(it.driver.name) && !found.iter().any(same) {
+            found.push(it);
+        }
+    }
+    found
 }
 
 fn run(lab: &Lab) -> Finding {
     let mut finding = Finding::new(&[
         "system",
-        "delivery",
         "durability",
         "acknowledged",
         "of these lost",
-        "the trial",
+        "what the trial is called",
     ]);
-    let wanted = |c: &Combination| {
-        c.offer.acks
-            && c.driver.server.is_some()
-            && c.driver.holds_backlog
-            && lab.is_wanted(c.driver.name)
+    let wanted = wanted(lab);
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(it) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let tried = kill(*it);
+                    done.lock().expect("no panic").extend(tried);
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().expect("no panic");
+    let place = |it: &Tried| {
+        let offer = it.combination.offer;
+        let mut wanted = wanted.iter();
+        wanted.position(|other| std::ptr::eq(other.offer, offer))
     };
-    for combination in of_each_offer().filter(wanted) {
-        let Some(broker) = combination.own() else {
-            continue;
-        };
-        let server = broker.instance().expect("a server");
-        lab.saw(server);
-        let port = server.record().site.port();
-        let line = Line::from_server_at(port);
-        let (direct, through) = (format!(":{port}"), format!(":{}", line.port));
-        let mut task = combination.task(&broker);
-        task.url = Some(server.record().url.replace(&direct, &through));
-        task.workload.message.sizes[0].size = Size(1024);
-        task.workload.message.payload = Payload::Zeros;
-        at_rate(&mut task, RATE, LOAD);
-        task.phases.drain = DRAIN;
-        let mut again = None;
-        let seen = run_disturbed(task.clone(), |live| {
-            live.await_traffic();
-            line.set(BEHIND);
-            // Consumers fall behind meanwhile.
-            thread::sleep(AFTER);
-            let worker = worker();
-            signal(worker, Signal::SIGSTOP);
-            again = Some(Restarted::of(server));
-            line.set(Duration::ZERO);
-            signal(worker, Signal::SIGCONT);
-        });
+    done.sort_by_key(place);
+    for Tried {
+        combination,
+        server: (title, version),
+        task,
+        seen,
+    } in done
+    {
+        lab.used(title, &version);
         let promise = Promise {
             delivery: task.delivery,
             acks: task.acks,
         };
         let verdict = judge(&seen.record, &task.workload, promise);
+        let durability = combination.offer.durability;
+        let name = format!("{}, {}", combination.driver.name, durability.name());
+        if let Some(failure) = seen.record.failure {
+            finding.untried.push(format!("{name}: {failure}"));
+            continue;
+        }
         let audit = &seen.record.audit;
-        eprintln!(
-            "{combination}: {verdict:?} {audit:?} {:?} {:?}",
-            seen.record.failure, seen.record.notes
-        );
         finding.row([
             combination.driver.name.to_owned(),
-            combination.offer.delivery.name().to_owned(),
-            combination.offer.durability.name().to_owned(),
+            durability.name().to_owned(),
             count(audit.acked),
             count(audit.lost_acked),
-            verdict.reason.clone(),
+            verdict.outcome.name().to_owned(),
         ]);
-        let name = format!(
-            "{}, {}",
-            combination.driver.name,
-            combination.offer.durability.name()
-        );
-        if combination.offer.durability >= Durability::Disk {
+        if durability >= Durability::Disk {
             finding.check(audit.lost_acked == 0, || {
                 format!(
                     "{name}: {} acknowledged messages are lost",
                     audit.lost_acked
                 )
             });
-        } else {
-            let behind = RATE * BEHIND.as_secs_f64();
-            finding.check(audit.lost_acked as f64 >= behind * CERTAIN, || {
-                format!("{name}: {} are lost of {behind}", audit.lost_acked)
-            });
-            finding.check(verdict.outcome != Outcome::Ok, || {
-                format!("{name}: acknowledged messages are lost, and the trial is called ok")
-            });
+            continue;
         }
+        let behind = RATE * BEHIND.as_secs_f64();
+        finding.check(audit.lost_acked as f64 >= behind * CERTAIN, || {
+            format!("{name}: {} are lost of {behind}", audit.lost_acked)
+        });
+        finding.check(verdict.outcome != Outcome::Ok, || {
+            format!("{name}: acknowledged messages are lost, and the trial is called ok")
+        });
     }
     finding
 }
