@@ -37,7 +37,7 @@ get_tool() {
 </project>
 END
     step "getting $name $version" mvn -q -f "$work/$name/pom.xml" dependency:copy-dependencies \
-        "-DoutputDirectory=$work/$name/libs"
+        "-DoutputDirectory=$work/$name/libs" || return
     mv "$work/$name/libs" "$tool"
 }
 

@@ -142,25 +142,26 @@ impl Lab {
         let versions = self.versions.take();
         let words = versions
             .iter()
-            .map(|(name, version)| format!("{name} {version}"));
+            .map(|(name, version)| format!("{name} {version}").trim_end().to_owned());
         words.collect()
     }
 
     /// A trial of mqbench.
     pub fn run(&self, ask: &Ask) -> Ran {
-        let ended = self.place.run(&self.arguments(ask));
+        let ended = self.place.run(&self.prepare(ask));
         self.ran(&format!("{}{}", ended.out, ended.err))
     }
 
     /// A trial of mqbench. `meanwhile` is called with the number of its worker once there is load.
     pub fn run_with(&self, ask: &Ask, meanwhile: impl FnOnce(i32)) -> Ran {
-        let running = self.place.start(&self.arguments(ask));
+        let running = self.place.start(&self.prepare(ask));
         meanwhile(running.await_load());
         let ended = running.ends_within(HANGS);
         self.ran(&format!("{}{}", ended.out, ended.err))
     }
 
-    fn arguments(&self, ask: &Ask) -> [&'static str; 5] {
+    /// Writes the scenario; the arguments with which it is run.
+    fn prepare(&self, ask: &Ask) -> [&'static str; 5] {
         let Ask {
             driver,
             offer,
@@ -185,11 +186,15 @@ impl Lab {
             offer.delivery.name(),
             offer.durability.name()
         );
+        // A run that fails before its first trial must not be mistaken for the one before.
+        let _ = std::fs::remove_dir_all(self.place.path("results"));
         self.place.write("validity.yaml", &text);
         ["run", "--quiet", "--trials", "1", "validity.yaml"]
     }
 
     fn ran(&self, said: &str) -> Ran {
+        let has_results = self.place.path("results/latest").exists();
+        assert!(has_results, "a run: {said}");
         let stored = self.place.stored();
         let attempt = stored.results.standing().next();
         let attempt = attempt.unwrap_or_else(|| panic!("a trial: {said}")).clone();

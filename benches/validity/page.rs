@@ -7,14 +7,11 @@ use mqbench::measure::host::Host;
 
 use crate::Experiment;
 
-const HEAD: &str = "\
-# What the figures are worth
-
-`scripts/validity` makes this page. It puts mqbench beside something whose answer is known before, on real servers, and
-writes down what came out: every figure below is of the run that the line under it names, and nothing is carried over by hand. \
-`scripts/validity NAME…` makes single experiments anew. An experiment during which others took more than 2 % of the
-CPU is repeated, up to four times, by that sign alone. If a claim does not hold, the script fails.
-";
+const TITLE: &str = "# What the figures are worth";
+const HEAD: &str = "`scripts/validity` makes this page. It puts mqbench beside something whose answer is known before, on \
+    real servers, and writes down what came out: every figure is of the run that the last line of its section names, and none is \
+    carried over by hand. `scripts/validity NAME…` makes single experiments anew. One during which others took \
+    more than 2 % of the CPU is repeated, up to four times in all, by that sign alone. If a claim does not hold, the script fails.";
 
 /// What came of an experiment.
 #[derive(Default)]
@@ -67,9 +64,9 @@ impl Finding {
 /// The section of an experiment. `made` says when, for how long, on what and with what.
 pub fn section(experiment: &Experiment, finding: &Finding, made: &str) -> String {
     let mut text = format!(
-        "## {}\n\n**Claim.** {}\n\n{}\n\n",
+        "## {}\n\n{}\n\n{}\n\n",
         experiment.title,
-        wrapped(experiment.claim),
+        wrapped(&format!("**Claim.** {}", experiment.claim)),
         wrapped(&format!("**Experiment.** {}", experiment.method))
     );
     if !finding.rows.is_empty() {
@@ -129,7 +126,7 @@ pub fn page(before: &str, all: &[&Experiment], new: &[(&Experiment, String)]) ->
             let _ = write!(sections, "\n{section}");
         }
     }
-    format!("{HEAD}\n{list}{sections}")
+    format!("{TITLE}\n\n{}\n\n{list}{sections}", wrapped(HEAD))
 }
 
 /// As a title becomes the target of a link.
