@@ -8,6 +8,7 @@
 //! slower. *throughput*: Redis pub/sub, whose server is stopped for a share of the time.
 
 mod brake;
+#[path = "../line/mod.rs"]
 mod line;
 #[path = "../serve/mod.rs"]
 mod serve;

@@ -109,6 +109,11 @@ impl Live {
         }
     }
 
+    /// Number of its process.
+    pub fn pid(&self) -> i32 {
+        self.process.id() as i32
+    }
+
     /// Whether the measured part has begun; if not, the trial is over.
     fn await_measuring(&mut self) -> bool {
         while self.measuring_since.is_none() && self.next_progress().is_some() {}
