@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// The most processors whose clock is read each second: it differs little among those that are busy, and each is a
-/// file.
-const CLOCKS: usize = 8;
+/// The most processors whose clock is read each second: each is a file.
+const CLOCKS: usize = 64;
 /// Clock rates that differ by no more than this share are the same.
 const CLOCK_SHARE: f64 = 0.1;
 /// Memory that somebody waited for in no more than this share of the time is no pressure.
@@ -24,7 +23,8 @@ const PAGES_PER_SECOND: f64 = 100.0;
 pub struct Strain {
     /// Length of the span in seconds.
     pub seconds: f64,
-    /// The lowest and the highest clock rate of a processor that was seen, MHz.
+    /// The lowest and the highest clock rate, MHz, of whichever processor was fastest: idle ones are slow, and that is no
+    /// change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<[f64; 2]>,
     /// How often a processor was slowed down because it was hot.
@@ -97,7 +97,7 @@ pub(super) struct Gauges {
 /// Counters at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Marks {
-    clock: Option<[f64; 2]>,
+    clock: Option<f64>,
     throttled: u64,
     /// Microseconds in which somebody waited for memory.
     waited_us: Option<u64>,
@@ -138,11 +138,7 @@ impl Gauges {
         let number =
             |path: &PathBuf| -> Option<f64> { fs::read_to_string(path).ok()?.trim().parse().ok() };
         let clocks = self.clocks.iter().filter_map(number);
-        let clock = clocks.fold(None, |range: Option<[f64; 2]>, kilohertz| {
-            let rate = kilohertz / 1000.0;
-            let [low, high] = range.unwrap_or([rate, rate]);
-            Some([low.min(rate), high.max(rate)])
-        });
+        let clock = clocks.reduce(f64::max).map(|kilohertz| kilohertz / 1000.0);
         let waited_us = match self.has_pressure {
             true => fs::read_to_string("/proc/pressure/memory")
                 .ok()
@@ -166,13 +162,10 @@ impl Marks {
     /// What happened since `earlier`.
     pub fn since(&self, earlier: &Marks, seconds: f64) -> Strain {
         let waited = self.waited_us.zip(earlier.waited_us);
-        let mut clock = self.clock;
-        if let (Some([low, high]), Some([a, b])) = (clock, earlier.clock) {
-            clock = Some([low.min(a), high.max(b)]);
-        }
+        let clocks = self.clock.zip(earlier.clock);
         Strain {
             seconds,
-            clock,
+            clock: clocks.map(|(now, then)| [now.min(then), now.max(then)]),
             throttled: self.throttled.saturating_sub(earlier.throttled),
             memory_wait: waited.map(|(now, then)| {
                 let share = now.saturating_sub(then) as f64 / 1e6 / seconds.max(1e-9);
@@ -219,13 +212,13 @@ mod tests {
     #[test]
     fn a_span_is_the_difference_of_two_readings() {
         let then = Marks {
-            clock: Some([2000.0, 3000.0]),
+            clock: Some(3000.0),
             throttled: 7,
             waited_us: Some(1_000_000),
             pages: 5,
         };
         let now = Marks {
-            clock: Some([1500.0, 2500.0]),
+            clock: Some(1500.0),
             throttled: 9,
             waited_us: Some(1_500_000),
             pages: 5,
@@ -272,6 +265,6 @@ mod tests {
         let gauges = Gauges::within(root.path(), root.path());
         assert_eq!((gauges.clocks.len(), gauges.throttles.len()), (2, 0));
         assert!(!gauges.has_pressure);
-        assert_eq!(gauges.read().clock, Some([2400.0, 2400.0]));
+        assert_eq!(gauges.read().clock, Some(2400.0));
     }
 }
