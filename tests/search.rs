@@ -10,6 +10,7 @@ use mqbench::drivers;
 use mqbench::engine::acks::Token;
 use mqbench::engine::simulation::{Broker, Event, Generator, simulate};
 use mqbench::engine::task::Task;
+use mqbench::measure::host::Host;
 use mqbench::plan::{Plan, PlannedTrial, resolve};
 use mqbench::results::capacity::State;
 use mqbench::results::{Attempt, Capacity, Manifest, Provenance, Results, Tried};
@@ -215,7 +216,7 @@ fn tally(kind: &'static str, system: impl Fn(&Random) -> System + Sync) -> Tally
         9_000..9_025
     };
     let following = AtomicU64::new(seeds.start);
-    let (plan, provenance) = (plan(), Provenance::read(SCENARIO, Vec::new()));
+    let (plan, provenance) = (plan(), Provenance::of(Host::read(), SCENARIO, Vec::new()));
     let work = || {
         let mut tally = Tally::default();
         loop {

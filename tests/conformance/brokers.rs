@@ -166,7 +166,7 @@ impl Restarted {
         let started = layout.processes.iter().map(|launch| {
             let log = record.site.log(&launch.name);
             let log = File::options().append(true).open(log).expect("its log");
-            let started = REAPER.spawn(launch, &record.site.folder, log);
+            let started = REAPER.spawn(launch, &record.site.folder, log, &Default::default());
             started.expect("started again")
         });
         Restarted(started.collect())
