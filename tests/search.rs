@@ -361,7 +361,7 @@ fn a_limit_that_moves_while_it_is_searched_is_found_where_it_went() {
         };
         (after, Box::new(nature))
     });
-    expect(&tally, 85, 0);
+    expect(&tally, 80, 1);
 }
 
 #[test]
