@@ -16,10 +16,14 @@ pub fn lines(results: &Results) -> Vec<String> {
     };
     let [p50, _, p99] = resolutions(&found.resolution);
     let age = age(&found.made, &results.manifest.started);
-    let mut lines = vec![format!(
-        "calibrated {age}: without a broker mqbench itself adds up to {p50} (p50) and {p99} (p99); latencies that are \
-         closer are not told apart"
-    )];
+    let adds = match found.resolution.is_known() {
+        true => format!(
+            "without a broker mqbench itself adds up to {p50} (p50) and {p99} (p99); latencies that are closer are not \
+             told apart"
+        ),
+        false => "the machine was never quiet enough to say what mqbench itself adds, and 20 µs stand for it".to_owned(),
+    };
+    let mut lines = vec![format!("calibrated {age}: {adds}")];
     let figure = Figure::headline(Shape::of(&results.plan.workload));
     let brokers = results.plan.brokers.iter();
     let mut seen = Vec::new();
@@ -129,12 +133,20 @@ mod tests {
             let said = margins(one, other).unwrap();
             assert!(said.contains("for one of the runs only"), "{said}");
         }
-        let noise = &mut results.provenance.calibration.as_mut().unwrap().noise[0];
+        let calibration = results.provenance.calibration.as_mut().unwrap();
+        let noise = &mut calibration.noise[0];
         noise.invalid = Some("saturated".to_owned());
         assert_eq!(
             lines(&results).len(),
             1,
             "figures that do not count are not told"
+        );
+        let calibration = results.provenance.calibration.as_mut().unwrap();
+        calibration.resolution = Resolution::default();
+        let said = lines(&results).remove(0);
+        assert!(
+            said.contains("never quiet enough") && !said.contains("adds up to"),
+            "{said}"
         );
     }
 

@@ -1,7 +1,6 @@
 //! What makes a machine unfit to measure on, and what helps.
 
 use crate::results::Calibration;
-use crate::results::calibration::Resolution;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers::{counted, percent, time};
 
@@ -103,7 +102,7 @@ pub fn unfit(found: &Calibration) -> Vec<Said> {
             "boot with `clocksource=tsc`, if the processor's is reliable",
         );
     }
-    if found.resolution == Resolution::default() {
+    if !found.resolution.is_known() {
         say(
             "no trial was quiet enough to say what mqbench itself adds, so that 20 µs stand for it"
                 .to_owned(),
@@ -183,8 +182,11 @@ fn noisy(found: &Calibration, all: &mut Vec<Said>) {
             .collect();
         if !wild.is_empty() {
             all.push(Said {
-                what: format!("{label}: equal trials differ so much that {}", wild.join(", ")),
-                remedy: "make trials longer, compare by `--metric p50`, take a larger `--margin`, or a quieter machine"
+                what: format!(
+                    "{label}: equal trials differ so much that {}",
+                    wild.join(", ")
+                ),
+                remedy: "make trials longer, take a larger `--margin`, or a quieter machine"
                     .to_owned(),
             });
         }
@@ -195,6 +197,7 @@ fn noisy(found: &Calibration, all: &mut Vec<Said>) {
 mod tests {
     use super::*;
     use crate::measure::frequency::Frequency;
+    use crate::results::calibration::Resolution;
     use crate::results::sample;
 
     /// A machine about which there is nothing to say.

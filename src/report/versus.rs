@@ -255,7 +255,9 @@ impl<'a> Versus<'a> {
                 (Change::Inconclusive, None) if !pair.figures.iter().any(|it| it.is_judged()) => {
                     "; the generator was late itself: leave it more CPU".to_owned()
                 }
-                (Change::Inconclusive, None) => "; too near to the margin to be told".to_owned(),
+                (Change::Inconclusive, None) => {
+                    "; too near to the margin to be told, or too noisy".to_owned()
+                }
                 _ => String::new(),
             };
             let text = format!("{label}: {}{of}{said}{more}", word.text);

@@ -118,6 +118,11 @@ impl Resolution {
         }
     }
 
+    /// Whether anything was found: no machine adds precisely what stands for one that is not known.
+    pub fn is_known(&self) -> bool {
+        *self != Resolution::default()
+    }
+
     /// At a percentile, above 0 and below 100.
     pub fn at(&self, percent: f64) -> f64 {
         match percent {
@@ -280,6 +285,7 @@ mod tests {
             [1e3, 1e3, 5e3, 5e3, 5e3],
             "a high percentile is no finer than a low one"
         );
+        assert!(found.is_known() && !unknown.is_known());
         let partly = Resolution::found([Some(2e3), Some(f64::INFINITY), None]);
         assert_eq!((partly.p50_ns, partly.p99_ns), (2e3, 20e3));
         assert_eq!(found.coarser(unknown), unknown);

@@ -164,10 +164,13 @@ impl Pair<'_> {
         reasons.next()
     }
 
-    /// How many trials of each side would probably settle all that is inconclusive.
+    /// How many trials of each side would probably settle all that is inconclusive; `None` where nothing is, or
+    /// where no number would settle some of it.
     pub fn trials_needed(&self) -> Option<usize> {
-        let needed = self.figures.iter().filter(|it| it.is_judged());
-        needed.filter_map(|it| it.decision.trials_needed).max()
+        let judged = self.figures.iter().filter(|it| it.is_judged());
+        let open = judged.filter(|it| it.decision.change == Change::Inconclusive);
+        let needed: Option<Vec<usize>> = open.map(|it| it.decision.trials_needed).collect();
+        needed?.into_iter().max()
     }
 }
 

@@ -280,4 +280,9 @@ fn single_trials_need_as_many_as_the_noise_of_the_machine_takes() {
     assert_eq!(unknown, Some(5), "the least at which four figures are told");
     let (_, _, known) = margins(&single(true), &single(true));
     assert!(known > Some(50), "{known:?}");
+    let mut wild = single(true);
+    let calibration = wild.provenance.calibration.as_mut().unwrap();
+    calibration.noise[0].figures[1].noise = 5.0;
+    let (_, _, too_many) = margins(&wild, &wild);
+    assert_eq!(too_many, None, "what is settled of one figure is not all");
 }
