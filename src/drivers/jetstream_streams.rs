@@ -167,9 +167,14 @@ async fn ask(connection: &Connection, what: &str, body: &Value) -> Result<Value,
     let asking = connection
         .client
         .request(subject, Bytes::from(body.to_string()));
-    let answer = match timeout(CONNECT_TIMEOUT, asking).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(Refusal::Silent(unanswered(&error.to_string()))),
+    // Who may not ask gets no answer, and is told so aside.
+    let (asking, refused) = (pin!(asking), pin!(connection.watch.refused()));
+    let answer = match timeout(CONNECT_TIMEOUT, select(asking, refused)).await {
+        Ok(Either::Left((Ok(answer), _))) => answer,
+        Ok(Either::Left((Err(error), _))) => {
+            return Err(Refusal::Silent(unanswered(&error.to_string())));
+        }
+        Ok(Either::Right((reason, _))) => return Err(Refusal::Silent(reason)),
         Err(_) => return Err(Refusal::Silent("no answer in time".to_owned())),
     };
     let answer: Value = serde_json::from_slice(&answer.payload)

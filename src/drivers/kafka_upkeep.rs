@@ -391,6 +391,10 @@ async fn remove_groups(admin: &AdminClient<Heard>, names: Vec<String>) -> Result
         {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
+                // Who may not remove it now may not in a moment.
+                Err((_, code @ RDKafkaErrorCode::GroupAuthorizationFailed)) => {
+                    return Err(KafkaError::AdminOp(code));
+                }
                 Err((name, code)) => {
                     failure = Some(KafkaError::AdminOp(code));
                     again.push(name);

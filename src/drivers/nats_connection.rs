@@ -173,7 +173,20 @@ impl Watch {
             Event::LameDuckMode | Event::Draining | Event::Closed => {}
         }
         drop(state);
+        // Two may wait: for the connection, and for the answer to a question.
         self.changed.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// Waits until the server refuses something that is asked on this connection, and says why. It is told once: what
+    /// is asked later, such as to remove what was made, may be allowed.
+    pub async fn refused(&self) -> String {
+        loop {
+            if let Some(reason) = lock(&self.state).refused.take() {
+                return format!("the server refused: {reason}");
+            }
+            self.changed.notified().await;
+        }
     }
 
     /// How often the connection has been lost: what was under way at such a moment is not answered.
@@ -186,7 +199,7 @@ impl Watch {
         lock(&self.state).lost_since.is_none()
     }
 
-    /// Waits until the connection is of no use any more, and says why. Only one may wait at a time.
+    /// Waits until the connection is of no use any more, and says why. Only one may wait for it at a time.
     pub async fn lost(&self) -> String {
         loop {
             let lost_since = {

@@ -45,6 +45,8 @@ static ABOUT: About = About {
             default: Some("1"),
         },
         // A topic that was deleted must not come back because somebody asks for it.
+        Setting::text("authorizer.class.name", None),
+        Setting::text("super.users", None),
         Setting::text("auto.create.topics.enable", Some("false")),
         // The server's own 3 s are for groups whose members start one after the other.
         Setting::text("group.initial.rebalance.delay.ms", Some("100")),

@@ -20,7 +20,7 @@ use crate::combinations::{Combination, each, of_each_driver};
 use crate::disruption::wrong_in_any_case;
 use crate::harness::worker::run;
 use crate::program::{Ended, Place};
-use crate::servers::Known;
+use crate::servers::{Forbidding, Known};
 
 /// By then what is wrong has been said; the drivers have five seconds, the machine has other work.
 const SAID: Duration = Duration::from_secs(10);
@@ -42,6 +42,18 @@ struct Words {
 const LOGIN: Words = Words {
     one_of: &["password", "login", "authenti", "authoriz", "credentials"],
     none_of: &["certificate"],
+};
+const PERMISSION: Words = Words {
+    one_of: &[
+        "may not",
+        "permission",
+        "not allowed",
+        "authoriz",
+        "denied",
+        "access",
+        "may this user",
+    ],
+    none_of: &["certificate", "no answer", "timed out", "in time"],
 };
 const AUTHORITY: Words = Words {
     one_of: &["authority"],
@@ -77,6 +89,8 @@ struct Means {
     tls: bool,
     /// By what else the server knows the login and the token.
     access: &'static [(&'static str, &'static str)],
+    /// How the login is left with nothing that it may do.
+    forbidding: Option<&'static Forbidding>,
 }
 
 impl Means {
@@ -91,6 +105,7 @@ impl Means {
             login: declares("password") && has("user") && has("password"),
             token: declares("token") && has("token"),
             access: driver.server.map_or(&[], |server| Known::of(server).access),
+            forbidding: driver.server.map(|server| &Known::of(server).forbidding),
             tls: declares("tls") && ["tls_cert", "tls_key", "tls_ca"].into_iter().all(has),
         }
     }
@@ -178,7 +193,10 @@ impl Asking<'_> {
         for secret in SECRETS.iter().filter(|secret| record.contains(**secret)) {
             say(format!("the record tells a secret, {secret}"));
         }
-        let Some(failure) = seen.record.failure else {
+        // Where a server refuses message by message, none may have been taken.
+        let each = seen.record.reasons.keys().next().cloned();
+        let each = each.filter(|_| seen.record.audit.acked == 0);
+        let Some(failure) = seen.record.failure.or(each) else {
             say("it did not fail".to_owned());
             return;
         };
@@ -245,6 +263,33 @@ fn a_right_password_opens_and_a_wrong_one_is_said() {
             let mut task = asking.task(None);
             (task.user, task.password) = (None, None);
             asking.refused("no login", &task, &LOGIN);
+        },
+    );
+}
+
+#[test]
+fn who_may_come_in_and_may_not_publish_is_told_so() {
+    let forbidding = |means: &Means| match means.forbidding {
+        Some(Forbidding::Settings(settings)) => {
+            let login = [("user", USER), ("password", PASSWORD)];
+            means.asking_for(&[&login, *settings].concat())
+        }
+        _ => means.of_login(),
+    };
+    each_with(
+        |means| means.login && !matches!(means.forbidding, None | Some(Forbidding::Never)),
+        forbidding,
+        |asking| {
+            if let Some(Forbidding::Later(forbid)) = asking.means.forbidding {
+                let instance = asking.broker.instance().expect("a server");
+                if let Err(error) = forbid(instance, USER, PASSWORD) {
+                    return asking
+                        .found
+                        .push(format!("it cannot be forbidden: {error}"));
+                }
+            }
+            let task = asking.task(None);
+            asking.refused("a user without permission", &task, &PERMISSION);
         },
     );
 }

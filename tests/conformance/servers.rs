@@ -2,11 +2,15 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use mqbench::servers::{Instance, REGISTRY};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::program::wait_for;
 
 /// What the suite knows of one server.
 pub struct Known {
@@ -20,6 +24,18 @@ pub struct Known {
     pub access: &'static [(&'static str, &'static str)],
     /// Removes a destination by its name, where the server keeps any.
     remove: Option<fn(&Instance, &str) -> io::Result<()>>,
+    /// What makes the login of the suite one that may come in, and may not publish.
+    pub forbidding: Forbidding,
+}
+
+/// How a server is brought to let somebody in who may do nothing.
+pub enum Forbidding {
+    /// Not at all.
+    Never,
+    /// By settings.
+    Settings(&'static [(&'static str, &'static str)]),
+    /// While it runs, for a user and a password.
+    Later(fn(&Instance, &str, &str) -> io::Result<()>),
 }
 
 static KNOWN: &[Known] = &[
@@ -58,6 +74,14 @@ static KNOWN: &[Known] = &[
                 _ => Err(io::Error::other(format!("{answer:?}"))),
             }
         }),
+        // Its own connections, which name no user, may do all; whom no rule names, nothing.
+        forbidding: Forbidding::Settings(&[
+            (
+                "authorizer.class.name",
+                "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            ),
+            ("super.users", "User:ANONYMOUS"),
+        ]),
     },
     Known {
         server: "mosquitto",
@@ -66,6 +90,12 @@ static KNOWN: &[Known] = &[
         names: sessions_and_retained,
         // A topic is there as long as somebody speaks of it.
         remove: None,
+        forbidding: Forbidding::Later(|instance, user, _| {
+            let rules = instance.record().site.folder.join("rules");
+            std::fs::write(&rules, format!("user {user}\ntopic read #\n"))?;
+            let line = format!("acl_file {}\n", rules.display());
+            reconfigure(instance, "mosquitto.conf", |text| text + &line, "Reloading")
+        }),
     },
     Known {
         server: "nats",
@@ -100,6 +130,17 @@ static KNOWN: &[Known] = &[
                 true => Ok(()),
                 false => Err(io::Error::other(answer)),
             }
+        }),
+        forbidding: Forbidding::Later(|instance, user, password| {
+            let with_rules = |text: String| {
+                let (before, rest) = text.split_once("authorization {").expect("a login");
+                let (_, after) = rest.split_once('}').expect("its end");
+                format!(
+                    "{before}authorization {{ users: [{{user: \"{user}\", password: \"{password}\", \
+                     permissions: {{publish: {{deny: \">\"}}}}}}] }}{after}"
+                )
+            };
+            reconfigure(instance, "nats.conf", with_rules, "Reloaded")
         }),
     },
     Known {
@@ -137,7 +178,23 @@ static KNOWN: &[Known] = &[
             }
             Ok(names)
         },
-        remove: None,
+        remove: Some(|instance, name| {
+            let mut answers = String::new();
+            for kind in ["persistent", "non-persistent"] {
+                for part in ["", "/partitions"] {
+                    let mut wire = Wire::to(instance.record().site.ports[1])?;
+                    let path = format!("/admin/v2/{kind}/public/default/{name}{part}?force=true");
+                    wire.say(&format!("DELETE {path} HTTP/1.0\r\n\r\n"))?;
+                    wire.lines.read_to_string(&mut answers)?;
+                }
+            }
+            match answers.contains(" 204 ") {
+                true => Ok(()),
+                false => Err(io::Error::other(answers)),
+            }
+        }),
+        // It is a client of itself, with the same login, and does not start without permission.
+        forbidding: Forbidding::Never,
     },
     Known {
         server: "rabbitmq",
@@ -145,6 +202,16 @@ static KNOWN: &[Known] = &[
         access: &[],
         names: rabbitmq_names,
         remove: None,
+        forbidding: Forbidding::Later(|instance, user, _| {
+            // Who does it is for the server's log.
+            let arguments = format!("<<\"{user}\">>, <<\"/\">>, <<\"suite\">>");
+            let call = format!("rabbit_auth_backend_internal:clear_permissions({arguments}).\n");
+            let answer = erl_call(instance, &["-e"], &call)?;
+            match answer.contains("ok") {
+                true => Ok(()),
+                false => Err(io::Error::other(answer)),
+            }
+        }),
     },
     Known {
         server: "redis",
@@ -164,6 +231,20 @@ static KNOWN: &[Known] = &[
             let mut wire = Wire::to(instance.record().site.port())?;
             wire.say(&format!("DEL {name}\r\n"))?;
             wire.hear().map(drop)
+        }),
+        forbidding: Forbidding::Later(|instance, user, password| {
+            let mut wire = Wire::to(instance.record().site.port())?;
+            for line in [
+                format!("AUTH {user} {password}\r\n"),
+                format!("ACL SETUSER {user} -publish -xadd\r\n"),
+            ] {
+                wire.say(&line)?;
+                let answer = wire.hear()?;
+                if answer != "+OK" {
+                    return Err(io::Error::other(answer));
+                }
+            }
+            Ok(())
         }),
     },
 ];
@@ -205,30 +286,67 @@ pub fn leftovers(instance: &Instance, run_id: &str) -> Vec<String> {
     }
 }
 
-/// Queues and exchanges, asked of the node itself: AMQP lists nothing.
-fn rabbitmq_names(instance: &Instance, text: &str) -> io::Result<Vec<String>> {
+/// Changes the configuration of a server that reads it again when it is told to, and waits until it says that it has.
+fn reconfigure(
+    instance: &Instance,
+    file: &str,
+    change: impl FnOnce(String) -> String,
+    done: &str,
+) -> io::Result<()> {
+    let site = &instance.record().site;
+    let file = site.folder.join(file);
+    std::fs::write(&file, change(std::fs::read_to_string(&file)?))?;
+    kill(Pid::from_raw(instance.leaders()[0]), Signal::SIGHUP)?;
+    let log = site.log(instance.server().about().name);
+    let is_done = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains(done));
+    match wait_for(Duration::from_secs(10), is_done) {
+        true => Ok(()),
+        false => Err(io::Error::other(std::fs::read_to_string(&log)?)),
+    }
+}
+
+/// Has the node itself do something (`-a`, and a function, or `-e`, and an expression as its input), and gives what
+/// comes of it, as Erlang writes it.
+fn erl_call(instance: &Instance, what: &[&str], input: &str) -> io::Result<String> {
     let site = &instance.record().site;
     let cookie = std::fs::read_to_string(site.folder.join(".erlang.cookie"))?;
     let mapper = site.ports[2].to_string();
+    // Several may ask at once, and the node refuses a second one of the same name.
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let number = CALLS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("asks{}x{number}", std::process::id());
+    let mut asking = Command::new("erl_call")
+        .args(["-sname", "rabbitmq@localhost", "-c", &cookie])
+        .args(["-h", &name])
+        .args(what)
+        .env("ERL_EPMD_PORT", &mapper)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut stdin = asking.stdin.take().expect("its input");
+    stdin.write_all(input.as_bytes())?;
+    drop(stdin);
+    let output = asking.wait_with_output()?;
+    let term = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(format!("erl_call: {term}{complaint}")));
+    }
+    Ok(term)
+}
+
+/// Queues and exchanges, asked of the node itself: AMQP lists nothing.
+fn rabbitmq_names(instance: &Instance, text: &str) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for list in [
         "rabbit_amqqueue list_names []",
         "rabbit_exchange list_names []",
     ] {
-        // Several may ask at once, and the node refuses a second one of the same name.
-        static CALLS: AtomicU32 = AtomicU32::new(0);
-        let call = CALLS.fetch_add(1, Ordering::Relaxed);
-        let name = format!("asks{}x{call}", std::process::id());
-        let output = Command::new("erl_call")
-            .args(["-sname", "rabbitmq@localhost", "-c", &cookie])
-            .args(["-h", &name, "-a", list])
-            .env("ERL_EPMD_PORT", &mapper)
-            .output()?;
         // An Erlang term of resources, their names as lists of character codes: `#Bin<109,113,…>`.
-        let term = String::from_utf8_lossy(&output.stdout);
-        if !output.status.success() || !term.starts_with('[') {
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            return Err(io::Error::other(format!("erl_call: {term}{complaint}")));
+        let term = erl_call(instance, &["-a", list], "")?;
+        if !term.starts_with('[') {
+            return Err(io::Error::other(format!("erl_call: {term}")));
         }
         let names = term.split("#Bin<").skip(1).filter_map(|rest| {
             let codes = rest.split('>').next()?.split(',');
