@@ -178,21 +178,8 @@ static KNOWN: &[Known] = &[
             }
             Ok(names)
         },
-        remove: Some(|instance, name| {
-            let mut answers = String::new();
-            for kind in ["persistent", "non-persistent"] {
-                for part in ["", "/partitions"] {
-                    let mut wire = Wire::to(instance.record().site.ports[1])?;
-                    let path = format!("/admin/v2/{kind}/public/default/{name}{part}?force=true");
-                    wire.say(&format!("DELETE {path} HTTP/1.0\r\n\r\n"))?;
-                    wire.lines.read_to_string(&mut answers)?;
-                }
-            }
-            match answers.contains(" 204 ") {
-                true => Ok(()),
-                false => Err(io::Error::other(answers)),
-            }
-        }),
+        // It makes a topic that is gone again for whoever comes back to it.
+        remove: None,
         // It is a client of itself, with the same login, and does not start without permission.
         forbidding: Forbidding::Never,
     },
