@@ -45,14 +45,13 @@ fn is_zero(count: &u64) -> bool {
 impl Strain {
     /// Adds a span that followed.
     pub fn merge(&mut self, later: &Strain) {
-        let mean = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        self.memory_wait = match (self.memory_wait, later.memory_wait) {
             (Some(a), Some(b)) => {
                 let all = self.seconds + later.seconds;
                 Some((a * self.seconds + b * later.seconds) / all.max(1e-9))
             }
             (one, other) => one.or(other),
         };
-        self.memory_wait = mean(self.memory_wait, later.memory_wait);
         self.clock = match (self.clock, later.clock) {
             (Some([low, high]), Some([a, b])) => Some([low.min(a), high.max(b)]),
             (one, other) => one.or(other),
