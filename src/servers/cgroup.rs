@@ -404,7 +404,7 @@ mod tests {
         let folder = slice.join("mqbench-1");
         let expected = Ok((folder.clone(), "control group (v2)"));
         assert_eq!(groups, [expected.clone(), expected]);
-        assert_eq!(noted, [folder.clone()]);
+        assert_eq!(noted, std::slice::from_ref(&folder));
         let written = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
         assert_eq!(written("cpu.max"), "150000 100000");
         assert_eq!(written("memory.max"), "1048576");

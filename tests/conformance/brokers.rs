@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use mqbench::drivers::descriptor::{Descriptor, Offer, Side};
 use mqbench::processes::reaper::Reaper;
 use mqbench::servers::group::wait_until;
-use mqbench::servers::{Config, Group, Instance, Keeper, Order, named};
+use mqbench::servers::{Config, Group, Instance, Keeper, Order, Place, named};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::Pid;
@@ -166,7 +166,7 @@ impl Restarted {
         let started = layout.processes.iter().map(|launch| {
             let log = record.site.log(&launch.name);
             let log = File::options().append(true).open(log).expect("its log");
-            let started = REAPER.spawn(launch, &record.site.folder, log, &Default::default());
+            let started = REAPER.spawn(launch, &record.site.folder, log, &Place::default());
             started.expect("started again")
         });
         Restarted(started.collect())
