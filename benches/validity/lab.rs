@@ -217,13 +217,13 @@ impl Lab {
     ) -> Result<T, String> {
         let mut taken = 0.0;
         for _ in 0..ATTEMPTS {
-            let watch = Watch::new(Parties {
+            let mut watch = Watch::new(Parties {
                 supervisor: std::process::id() as i32,
                 brokers: servers.iter().flat_map(|it| it.leaders()).collect(),
                 ..Parties::default()
             });
             let seen = experiment();
-            match watch.usage().disturbed(LIMIT) {
+            match watch.seen().usage.disturbed(LIMIT) {
                 None => return Ok(seen),
                 Some(disturbance) => taken = disturbance.share * 100.0,
             }

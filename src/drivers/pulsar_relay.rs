@@ -234,7 +234,7 @@ fn is_of_this_process(stream: &TcpStream, from: SocketAddr) -> bool {
 }
 
 /// The number of the socket that connects two addresses, in the kernel's list.
-fn socket_of<'a>(list: &'a str, local: SocketAddrV4, remote: SocketAddrV4) -> Option<&'a str> {
+fn socket_of(list: &str, local: SocketAddrV4, remote: SocketAddrV4) -> Option<&str> {
     let shown = |at: SocketAddrV4| {
         // The bytes of the address as they lie in memory, taken for a number.
         let ip = u32::from_ne_bytes(at.ip().octets());

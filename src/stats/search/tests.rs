@@ -133,7 +133,7 @@ fn a_system_that_answers_at_random_is_given_up() {
     let found = search(FREE, 10_000.0, |_, is_full| {
         turn.set(turn.get() + 1);
         // Whatever was found is denied at full length.
-        match is_full || turn.get() % 2 == 0 {
+        match is_full || turn.get().is_multiple_of(2) {
             true => Answer::Failed,
             false => Answer::Held,
         }
