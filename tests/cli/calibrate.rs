@@ -75,7 +75,12 @@ fn what_is_found_is_told_and_kept_and_goes_with_every_run() {
     let calibration = place.results().provenance.calibration;
     assert_eq!(calibration.as_ref(), Some(&found), "as it was kept");
     let page = place.kept("report.html");
-    assert!(page.contains("without a broker mqbench itself adds"));
+    // On a machine that others keep busy it is not known.
+    let adds = match found.resolution.is_known() {
+        true => "without a broker mqbench itself adds",
+        false => "never quiet enough to say what mqbench itself adds",
+    };
+    assert!(page.contains(adds));
     let json = place.run(&["report", "results/latest", "--format", "json"]);
     let json: Value = serde_json::from_str(&json.assert_code(0).out).expect("JSON");
     assert_eq!(json["calibration"]["schema_version"], json!(1));
