@@ -97,7 +97,7 @@ fn ports_are_open_on_the_loopback_interface_only_and_files_belong_to_the_user() 
         .expect("started");
     await_that("a trial runs", || !place.loaded().is_empty());
     let containers = engine.containers();
-    assert_eq!(containers.len(), 2, "{containers:?}");
+    assert_eq!(containers.len(), 3, "{containers:?}");
     for container in &containers {
         let question =
             "--format={{range .NetworkSettings.Ports}}{{range .}}{{.HostIp}} {{end}}{{end}}";
@@ -126,10 +126,10 @@ fn a_killed_run_leaves_no_container() {
         return;
     };
     let place = place(60_000, 1);
-    // While a trial runs and the other server is suspended.
+    // While a trial runs and the other servers are suspended.
     let mut run = quiet(place.contained(&engine, &["run", "s.yaml"]));
     await_that("a trial runs", || !place.loaded().is_empty());
-    assert_eq!(engine.containers().len(), 2);
+    assert_eq!(engine.containers().len(), 3);
     run.kill().expect("killed");
     run.wait().expect("an end");
     assert_clean(&engine, &place, "killed in a trial");
