@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -373,8 +373,12 @@ fn a_message_is_written_before_its_acknowledgement_and_synced_where_that_is_aske
     }
 }
 
-/// Three servers that keep each stream in three copies; `None` where this machine has no such server.
-fn cluster() -> Option<(Instance, Arc<dyn Keeper>)> {
+/// Three servers that keep each stream in three copies; `None` where this machine has no such server. One cluster at a
+/// time: members that lack the CPU take each other for gone and choose another leader, and meanwhile a stream takes
+/// no message.
+fn cluster() -> Option<(Instance, (Arc<dyn Keeper>, MutexGuard<'static, ()>))> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let program = PathBuf::from(env!("CARGO_BIN_EXE_mqbench"));
     let reaper: Arc<dyn Keeper> = Arc::new(Reaper::start_from(program).expect("a reaper"));
     let config = [("nodes", "3"), ("jetstream", "file")];
@@ -386,7 +390,7 @@ fn cluster() -> Option<(Instance, Arc<dyn Keeper>)> {
         bounds: Default::default(),
     };
     match Instance::start(&order, &reaper) {
-        Ok(instance) => Some((instance, reaper)),
+        Ok(instance) => Some((instance, (reaper, turn))),
         Err(Error::NotFound { about, .. }) => {
             skipped(about.title);
             None
