@@ -373,10 +373,13 @@ fn a_message_is_written_before_its_acknowledgement_and_synced_where_that_is_aske
     }
 }
 
+/// What a cluster needs until its test has ended: who ends it, and its turn.
+type Held = (Arc<dyn Keeper>, MutexGuard<'static, ()>);
+
 /// Three servers that keep each stream in three copies; `None` where this machine has no such server. One cluster at a
 /// time: members that lack the CPU take each other for gone and choose another leader, and meanwhile a stream takes
 /// no message.
-fn cluster() -> Option<(Instance, (Arc<dyn Keeper>, MutexGuard<'static, ()>))> {
+fn cluster() -> Option<(Instance, Held)> {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let program = PathBuf::from(env!("CARGO_BIN_EXE_mqbench"));
