@@ -61,13 +61,7 @@ pub fn parse(
     {
         as_map(&mut entry.node);
     }
-    let mut errors = refuse_written_secrets(&root, &mut source);
-    let mut unset = Vec::new();
-    expand(&mut root, environment, &mut unset);
-    errors.extend(unset.iter().map(|unset| not_set(unset, &source)));
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    put_in(&mut root, &mut source, environment)?;
     Reading {
         name,
         root,
@@ -77,7 +71,23 @@ pub fn parse(
     .finish()
 }
 
-pub(super) fn not_set(unset: &Unset, source: &Source) -> Diagnostic {
+/// Puts in what the environment has, after a look for secrets that should come from there.
+pub(super) fn put_in(
+    root: &mut Node,
+    source: &mut Source,
+    environment: Environment,
+) -> Result<(), Vec<Diagnostic>> {
+    let mut errors = refuse_written_secrets(root, source);
+    let mut unset = Vec::new();
+    expand(root, environment, &mut unset);
+    errors.extend(unset.iter().map(|unset| not_set(unset, source)));
+    match errors.is_empty() {
+        true => Ok(()),
+        false => Err(errors),
+    }
+}
+
+fn not_set(unset: &Unset, source: &Source) -> Diagnostic {
     let variable = &unset.variable;
     source
         .error(
@@ -90,7 +100,7 @@ pub(super) fn not_set(unset: &Unset, source: &Source) -> Diagnostic {
 }
 
 /// Passwords and tokens come from the environment: the scenario's text is stored with the results.
-pub(super) fn refuse_written_secrets(root: &Node, source: &mut Source) -> Vec<Diagnostic> {
+fn refuse_written_secrets(root: &Node, source: &mut Source) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let brokers = root.get("brokers").map(|brokers| brokers.node.entries());
     for setting in brokers.into_iter().flatten().flat_map(|b| b.node.entries()) {

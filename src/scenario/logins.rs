@@ -4,9 +4,9 @@
 use crate::terminal::diagnostic::Diagnostic;
 
 use super::brokers::{self, BrokerEntry};
-use super::load::{not_set, refuse_written_secrets};
+use super::load::put_in;
 use super::overrides::{Overrides, apply, as_map};
-use super::secret::{Environment, expand};
+use super::secret::Environment;
 use super::source::{Braces, Source};
 use super::tree::{self, Value};
 use super::words;
@@ -44,13 +44,7 @@ pub fn logins(
     if let Value::Map(entries) = &mut brokers.value {
         entries.retain(|entry| labels.contains(&entry.key.as_str()));
     }
-    let mut errors = refuse_written_secrets(&root, &mut source);
-    let mut unset = Vec::new();
-    expand(&mut root, environment, &mut unset);
-    errors.extend(unset.iter().map(|unset| not_set(unset, &source)));
-    if !errors.is_empty() {
-        return Err(errors);
-    }
+    put_in(&mut root, &mut source, environment)?;
     let entries = root
         .get("brokers")
         .map(|brokers| brokers::read_all(&brokers.node));
