@@ -76,8 +76,13 @@ pub fn prepare(task: &Task) -> Result<Prepared, DriverError> {
         })
     });
     if made.is_err() {
-        // What was made so far would stay; the error is what the user must hear.
-        let _ = remove(task, &admin);
+        // What was made so far would stay; the error is what the user must hear, and soon. Groups are made
+        // here of existing topics only: to ask a new cluster for one makes it set up what keeps them.
+        let groups = match task.destination {
+            Some(_) => groups(task),
+            None => Vec::new(),
+        };
+        let _ = remove(task, &admin, groups, ANSWER_WITHIN);
     }
     made
 }
@@ -322,10 +327,15 @@ pub fn tells_lag(task: &Task) -> bool {
 /// Removes what a trial made, over a connection of its own. Blocks.
 pub fn clean_up(task: &Task) -> Result<(), DriverError> {
     let admin: AdminClient<Heard> = client(task, &config(task)?, Heard::default())?;
-    remove(task, &admin)
+    remove(task, &admin, groups(task), REMOVED_WITHIN)
 }
 
-fn remove(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
+fn remove(
+    task: &Task,
+    admin: &AdminClient<Heard>,
+    groups: Vec<String>,
+    within: Duration,
+) -> Result<(), DriverError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -343,20 +353,25 @@ fn remove(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
         Some(_) => Vec::new(),
         None => names.iter().map(String::as_str).collect(),
     };
-    let groups = groups(task);
     runtime.block_on(async {
-        let (topics, groups) =
-            tokio::join!(remove_topics(admin, &topics), remove_groups(admin, groups));
+        let (topics, groups) = tokio::join!(
+            remove_topics(admin, &topics, within),
+            remove_groups(admin, groups, within)
+        );
         topics.and(groups).map_err(wrong)
     })
 }
 
-async fn remove_topics(admin: &AdminClient<Heard>, names: &[&str]) -> Result<(), KafkaError> {
+async fn remove_topics(
+    admin: &AdminClient<Heard>,
+    names: &[&str],
+    within: Duration,
+) -> Result<(), KafkaError> {
     if names.is_empty() {
         return Ok(());
     }
-    let limit = Instant::now() + REMOVED_WITHIN;
-    for result in admin.delete_topics(names, &options(REMOVED_WITHIN)).await? {
+    let limit = Instant::now() + within;
+    for result in admin.delete_topics(names, &options(within)).await? {
         match result {
             Ok(_) | Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {}
             Err((_, code)) => return Err(KafkaError::AdminOp(code)),
@@ -378,17 +393,18 @@ async fn remove_topics(admin: &AdminClient<Heard>, names: &[&str]) -> Result<(),
     }
 }
 
-async fn remove_groups(admin: &AdminClient<Heard>, names: Vec<String>) -> Result<(), KafkaError> {
+async fn remove_groups(
+    admin: &AdminClient<Heard>,
+    names: Vec<String>,
+    within: Duration,
+) -> Result<(), KafkaError> {
     let mut left = names;
-    let limit = Instant::now() + REMOVED_WITHIN;
+    let limit = Instant::now() + within;
     while !left.is_empty() {
         let names: Vec<&str> = left.iter().map(String::as_str).collect();
         let mut failure = None;
         let mut again = Vec::new();
-        for result in admin
-            .delete_groups(&names, &options(REMOVED_WITHIN))
-            .await?
-        {
+        for result in admin.delete_groups(&names, &options(within)).await? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::GroupIdNotFound)) => {}
                 // Who may not remove it now may not in a moment.
