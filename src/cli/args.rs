@@ -179,7 +179,7 @@ pub struct Changes {
     /// How often each broker is measured
     #[arg(long, short, value_name = "N", env = "MQBENCH_TRIALS")]
     pub trials: Option<u32>,
-    /// Shorten everything, for a first look
+    /// Shorten what no other option sets, for a first look
     #[arg(long)]
     pub quick: bool,
     /// Change a setting of the scenario: workload.load.rate=10k/s

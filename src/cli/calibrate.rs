@@ -158,7 +158,7 @@ fn asked(command: &Calibrate) -> Result<(Scenario, usize), Vec<Diagnostic>> {
     let usual = scenario.trials as usize;
     // Lengths that were asked for are meant.
     if !command.set.iter().any(|it| it.starts_with("phases")) {
-        shorten(&mut scenario);
+        shorten(&mut scenario, &Overrides::default());
         if let (true, Measure::Time(time)) = (command.quick, &mut scenario.phases.measure) {
             *time = QUICK_MEASURE.min(*time);
         }

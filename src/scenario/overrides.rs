@@ -19,6 +19,18 @@ pub struct Overrides {
     pub quick: bool,
 }
 
+impl Overrides {
+    /// Whether the command line gives this key a value, or something that it is in: `phases` with `phases.drain`.
+    pub fn name(&self, key: &str) -> bool {
+        let holds = |named: &str| {
+            let rest = key.strip_prefix(named.trim());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut set = self.set.iter().filter_map(|text| text.split_once('='));
+        key == "trials" && self.trials.is_some() || set.any(|(named, _)| holds(named))
+    }
+}
+
 /// Applies `--set` and `--trials` to the tree.
 pub fn apply(
     root: &mut Node,

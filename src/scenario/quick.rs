@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::judgeable::obstacle;
 use super::model::Scenario;
+use super::overrides::Overrides;
 use super::search::Objective;
 use super::units::duration::text;
 use super::workload::{Load, Measure};
@@ -14,15 +15,15 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Messages, where no rate says how many fit into the measured time.
 const MESSAGES: u64 = 20_000;
 
-/// Shortens phases and trials, never lengthens them, and writes down what it changed. Thresholds that
-/// so few messages cannot judge are left out.
-pub fn shorten(scenario: &mut Scenario) {
+/// Shortens phases and trials, never lengthens them, and writes down what it changed; what the command line
+/// names itself stays. Thresholds that so few messages cannot judge are left out.
+pub fn shorten(scenario: &mut Scenario, asked: &Overrides) {
     let mut changed = Vec::new();
-    if scenario.trials > 1 && scenario.search.is_none() {
+    if scenario.trials > 1 && scenario.search.is_none() && !asked.name("trials") {
         changed.push(format!("trials: 1 instead of {}", scenario.trials));
         scenario.trials = 1;
     }
-    if scenario.disturbed.repeats > 0 {
+    if scenario.disturbed.repeats > 0 && !asked.name("disturbed.repeats") {
         let repeats = scenario.disturbed.repeats;
         changed.push(format!("disturbed.repeats: 0 instead of {repeats}"));
         scenario.disturbed.repeats = 0;
@@ -32,12 +33,13 @@ pub fn shorten(scenario: &mut Scenario) {
         ("warmup", &mut phases.warmup, WARMUP),
         ("drain", &mut phases.drain, DRAIN),
     ] {
-        if *time > most {
+        if *time > most && !asked.name(&format!("phases.{name}")) {
             changed.push(format!("{name}: {} instead of {}", text(most), text(*time)));
             *time = most;
         }
     }
     match (&mut phases.measure, &mut scenario.workload.load) {
+        _ if asked.name("phases.measure") => {}
         (Measure::Time(time), load) if *time > MEASURE => {
             changed.push(format!(
                 "measure: {} instead of {}",

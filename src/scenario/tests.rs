@@ -312,6 +312,28 @@ fn quick_shortens_and_says_what_it_changed() {
 }
 
 #[test]
+fn quick_leaves_what_another_option_sets() {
+    let overrides = Overrides {
+        quick: true,
+        trials: Some(6),
+        set: vec![
+            "phases.warmup=4s".to_owned(),
+            "phases.measure=9s".to_owned(),
+        ],
+        ..Overrides::default()
+    };
+    let scenario = parse("x.yaml", FULL, &overrides, &environment).unwrap();
+    assert_eq!(scenario.trials, 6);
+    assert_eq!(scenario.phases.warmup, Duration::from_secs(4));
+    assert_eq!(
+        scenario.phases.measure,
+        Measure::Time(Duration::from_secs(9))
+    );
+    assert_eq!(scenario.phases.drain, Duration::from_secs(2));
+    assert_eq!(scenario.disturbed.repeats, 0);
+}
+
+#[test]
 fn variables_come_from_the_environment_and_a_missing_one_is_located() {
     let scenario = good("brokers: [nats]\nworkload: {load: max, publishers: ${N}}\n");
     assert_eq!(scenario.workload.publishers, 7);
