@@ -13,7 +13,7 @@ use super::task::Task;
 use crate::measure::cells::Cells;
 use crate::measure::latency::Kind;
 use crate::measure::record::{Audit, Gap, Rates, Record, Second, Slope};
-use crate::measure::resources::{Sample, Seen};
+use crate::measure::resources::{Sample, Seen, Usage};
 use crate::measure::verdict::slope;
 use crate::scenario::workload::{Load, Measure};
 
@@ -92,6 +92,8 @@ pub struct Controller {
     drain_until: u64,
     drain_from: u64,
     drain_cut: bool,
+    /// When the usage that is told was read.
+    used: Option<Counts>,
 }
 
 impl Controller {
@@ -119,7 +121,13 @@ impl Controller {
             drain_until: u64::MAX,
             drain_from: 0,
             drain_cut: false,
+            used: None,
         }
+    }
+
+    /// Takes down that the usage of the measured part is read now, with what was done until then.
+    pub fn usage_ends(&mut self, now: u64) {
+        self.used = Some(self.count(now));
     }
 
     /// In which part the trial is.
@@ -271,6 +279,8 @@ impl Controller {
             self.end_second(now, None);
         }
         let end = self.to.unwrap_or_else(|| self.count(now));
+        let used = self.used.unwrap_or_else(|| self.count(now));
+        let from = self.from.unwrap_or(used);
         let audit = audit(&self.ledger);
         let rates = self.rates(&audit, end);
         let task = &self.ledger.task;
@@ -290,7 +300,11 @@ impl Controller {
             backlog_slope: self.backlog.growth().filter(|_| open_loop),
             server_backlog_slope: self.server.growth().filter(|_| open_loop && is_ours),
             gaps: self.gaps(end.at),
-            usage: seen.usage,
+            usage: Usage {
+                sent: used.sent - from.sent,
+                received: used.copies - from.copies,
+                ..seen.usage
+            },
             takers: seen.takers,
             strain: seen.strain,
             reasons: reasons(&self.ledger),
@@ -352,9 +366,14 @@ impl Controller {
             .iter()
             .map(|p| p.bytes_measured.load(Ordering::Relaxed))
             .sum();
+        // A backlog was sent before the measured part.
+        let each_second = |count: u64| match task.workload.publishers {
+            0 => 0.0,
+            _ => count as f64 / sending,
+        };
         let rates = Rates {
-            offered: audit.intended as f64 / sending,
-            sent: audit.sent as f64 / sending,
+            offered: each_second(audit.intended),
+            sent: each_second(audit.sent),
             received: copies as f64 / receiving,
             bytes: if self.ledger.groups.is_empty() {
                 sent_bytes as f64 / sending

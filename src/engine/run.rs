@@ -128,6 +128,10 @@ impl Run {
         let mut part = controller.part();
         news(News::Part(part));
         let (mut ending, mut seen) = (None, None);
+        let is_backlog = self.ledger.task.workload.publishers == 0;
+        if is_backlog {
+            watch.begin_filled();
+        }
         loop {
             let now = Monotonic.now();
             let sample = controller.wants_sample(now).then(|| watch.sample(now));
@@ -141,7 +145,12 @@ impl Run {
                 news(News::Part(part));
                 match part {
                     Part::Measuring => watch.begin(),
-                    _ if seen.is_none() => seen = Some(watch.seen()),
+                    // Nothing but to drain it is what is measured of a backlog.
+                    Part::Draining if is_backlog => {}
+                    _ if seen.is_none() => {
+                        seen = Some(watch.seen());
+                        controller.usage_ends(now);
+                    }
                     _ => {}
                 }
             }

@@ -106,6 +106,13 @@ pub struct Usage {
     /// By how much that grew (below zero: shrank) in the measured part; only read for a whole one.
     #[serde(default)]
     pub brokers_disk_grown_bytes: i64,
+    /// Messages that publishers sent in the same time; only counted for a whole measured part.
+    #[serde(default)]
+    pub sent: u64,
+    /// Messages that consumers took in the same time, copies of all groups; counted likewise. More where a
+    /// backlog shrank, fewer where it grew.
+    #[serde(default)]
+    pub received: u64,
 }
 
 /// What took the CPU away.
@@ -148,6 +155,8 @@ impl Usage {
         self.brokers_rss_bytes += other.brokers_rss_bytes;
         self.brokers_rss_peak_bytes += other.brokers_rss_peak_bytes;
         self.brokers_written_bytes += other.brokers_written_bytes;
+        self.sent += other.sent;
+        self.received += other.received;
         self.brokers_disk_bytes += other.brokers_disk_bytes;
         self.brokers_disk_grown_bytes += other.brokers_disk_grown_bytes;
     }
@@ -247,10 +256,15 @@ impl Watch {
 
     /// The measured part begins now.
     pub fn begin(&mut self) {
+        self.began_on_disk = self.parties.on_disk();
+        self.begin_filled();
+    }
+
+    /// The same where what is stored was stored before, for it.
+    pub fn begin_filled(&mut self) {
         for pid in &self.last.brokers {
             proc::reset_peak(*pid);
         }
-        self.began_on_disk = self.parties.on_disk();
         self.began = Reading::take(&self.parties, &self.gauges);
         self.last = self.began.clone();
         (self.tally, self.strain) = (Tally::default(), Strain::default());
@@ -414,6 +428,8 @@ impl Reading {
             brokers_written_bytes: self.brokers_written.saturating_sub(earlier.brokers_written),
             brokers_disk_bytes: 0,
             brokers_disk_grown_bytes: 0,
+            sent: 0,
+            received: 0,
         };
         let seen = usage.kernel_s + usage.own_s + usage.brokers_s + usage.ours_s + usage.foreign_s;
         usage.unseen_s = seconds_of(totals.busy) - seen;

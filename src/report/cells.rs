@@ -57,7 +57,7 @@ pub fn figures(row: &Row, shape: Shape, stores: bool) -> Vec<Figure> {
         Shape::Throughput(_) | Shape::Drain => Better::Higher,
     };
     let rate = |title, value: Option<f64>| Figure::of(title, value, best_rate, numbers::rate);
-    let sent = || rate("sent/s", row.rates.map(|r| r.sent));
+    let sent = || rate("sent/s", row.rates.and_then(|r| r.sent));
     let received = || rate("received/s", row.rates.map(|r| r.received));
     let bytes = || {
         let bytes = row.rates.map(|r| r.bytes);

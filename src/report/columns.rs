@@ -105,7 +105,7 @@ pub fn fields(row: &Row) -> Vec<(String, Field)> {
         .map(|r| r.offered)
         .filter(|_| row.load.target.is_some());
     add("offered_per_s", Field::maybe(offered));
-    add("sent_per_s", Field::maybe(rates.map(|r| r.sent)));
+    add("sent_per_s", Field::maybe(rates.and_then(|r| r.sent)));
     add("received_per_s", Field::maybe(rates.map(|r| r.received)));
     add("bytes_per_s", Field::maybe(rates.map(|r| r.bytes)));
     // Of the broker, not of one trial of it.

@@ -141,8 +141,8 @@ impl LoadPoint {
 pub struct RowRates {
     /// Due.
     pub offered: f64,
-    /// Handed to the client library.
-    pub sent: f64,
+    /// Handed to the client library; none of a backlog, which was sent before.
+    pub sent: Option<f64>,
     /// Received.
     pub received: f64,
     /// Bytes received (sent, without consumers).
@@ -192,7 +192,8 @@ impl Figures {
 }
 
 /// CPU time in microseconds for each message, memory and storage in bytes; `None` where it was not
-/// read: the broker's, where it does not run on this machine.
+/// read: the broker's, where it does not run on this machine. For CPU time the messages are those that were
+/// handled in the same time: sent, received, or, of both sides and of the broker, the mean of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     /// All of the client process.
@@ -312,7 +313,7 @@ impl<'a> Row<'a> {
         let rates = || {
             Some(RowRates {
                 offered: middle(|a| a.rates.offered)?,
-                sent: middle(|a| a.rates.sent)?,
+                sent: middle(|a| a.rates.sent).filter(|_| workload.publishers > 0),
                 received: middle(|a| a.rates.received)?,
                 bytes: middle(|a| a.rates.bytes)?,
             })
@@ -347,7 +348,7 @@ impl<'a> Row<'a> {
                 .filter_map(|kind| Some((kind, figures(&seen, kind)?)))
                 .collect(),
             instrument_limited,
-            cost: cost(&seen, workload.message.mean_size(), broker),
+            cost: cost(&seen, workload, broker),
             total: Audit::default(),
         })
     }
@@ -436,7 +437,9 @@ fn grown_per_byte(attempt: &Attempt, message_bytes: f64) -> Option<f64> {
     (is_local && sent > 0.0 && grown >= 0.0).then(|| grown / sent)
 }
 
-fn cost(trials: &[&Attempt], message_bytes: f64, broker: &PlannedBroker) -> Cost {
+fn cost(trials: &[&Attempt], workload: &Workload, broker: &PlannedBroker) -> Cost {
+    let message_bytes = workload.message.mean_size();
+    let copies = u64::from(workload.groups.max(1));
     // Where a broker that is somebody else's keeps its data is not known.
     let has_data = !matches!(broker.connection, Connection::External { .. });
     // What is zero was not read: nothing costs nothing.
@@ -446,9 +449,12 @@ fn cost(trials: &[&Attempt], message_bytes: f64, broker: &PlannedBroker) -> Cost
     };
     let each =
         |seconds: f64, messages: u64| (messages > 0).then(|| seconds * 1e6 / messages as f64);
-    let messages = |a: &Attempt| match a.audit.sent {
-        0 => a.audit.received,
-        sent => sent,
+    // What is sent and not yet received, or received and sent before, is half done: so a queue that grows or
+    // shrinks does not make a message look cheap or dear.
+    let messages = |a: &Attempt| match (a.usage.sent, a.usage.received / copies) {
+        (sent, 0) => sent,
+        (0, received) => received,
+        (sent, received) => (sent + received) / 2,
     };
     // The storage of a broker in memory is empty and was read all the same.
     let stored = |figure: fn(&Attempt) -> u64| {
@@ -457,8 +463,8 @@ fn cost(trials: &[&Attempt], message_bytes: f64, broker: &PlannedBroker) -> Cost
     };
     Cost {
         client_cpu: middle(&|a| each(a.usage.own_s, messages(a))),
-        publish_cpu: middle(&|a| each(a.usage.publish_s, a.audit.sent)),
-        consume_cpu: middle(&|a| each(a.usage.consume_s, a.audit.received)),
+        publish_cpu: middle(&|a| each(a.usage.publish_s, a.usage.sent)),
+        consume_cpu: middle(&|a| each(a.usage.consume_s, a.usage.received)),
         client_rss_peak: middle(&|a| Some(a.usage.rss_peak_bytes as f64)),
         broker_cpu: middle(&|a| each(a.usage.brokers_s, messages(a))),
         broker_rss_peak: middle(&|a| Some(a.usage.brokers_rss_peak_bytes as f64)),

@@ -171,7 +171,7 @@ pub(super) fn notes(row: &Row) -> Vec<(String, Style)> {
     }
     if let (Some(summed), Scope::Broker { trials, ok }) = (row.rates, row.scope)
         && !row.is_valid()
-        && summed.sent + summed.received > 0.0
+        && summed.sent.unwrap_or_default() + summed.received > 0.0
     {
         let over = match ok {
             0 if trials == 1 => "measured in the one trial, which is not ok".to_owned(),

@@ -209,6 +209,38 @@ fn a_preloaded_backlog_is_drained() {
 }
 
 #[test]
+fn a_queue_that_grows_makes_no_message_cheap() {
+    // 2 µs to publish and 2 µs to consume, 1 µs beside them; and a queue that grew, or shrank, by half.
+    for (sent, received) in [(100_000, 100_000), (100_000, 50_000), (50_000, 100_000)] {
+        let plan = sample::plan(&["nats"], 1);
+        let results = sample::run(plan, &[1e5], |record, _, _| {
+            let usage = &mut record.usage;
+            (usage.sent, usage.received) = (sent, received);
+            usage.publish_s = sent as f64 * 2e-6;
+            usage.consume_s = received as f64 * 2e-6;
+            let through = (sent + received) as f64 / 2.0;
+            usage.own_s = usage.publish_s + usage.consume_s + through * 1e-6;
+            usage.brokers_s = through * 3e-6;
+        });
+        let rows = rows::by_broker(&results);
+        let cost = rows[0].cost;
+        let figures = [
+            cost.publish_cpu,
+            cost.consume_cpu,
+            cost.client_cpu,
+            cost.broker_cpu,
+        ];
+        for (figure, known) in figures.into_iter().zip([2.0, 2.0, 5.0, 3.0]) {
+            let figure = figure.expect("it is known");
+            assert!(
+                (figure - known).abs() < 1e-6,
+                "{sent} {received}: {figures:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_failed_broker_keeps_its_reason_and_wins_nothing() {
     let plan = sample::plan(&["nats", "kafka", "loopback"], 2);
     let mut plan = plan;

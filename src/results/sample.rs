@@ -185,6 +185,8 @@ pub fn record(median: f64) -> Record {
             brokers_written_bytes: 28 << 20,
             brokers_disk_bytes: 27 << 20,
             brokers_disk_grown_bytes: 26 << 20,
+            sent: 100_000,
+            received: 100_000,
             ..Usage::default()
         },
         ..Record::default()

@@ -133,6 +133,11 @@ fn publishing_without_consumers_and_consuming_without_publishers() {
     let (attempt, ended) = run_one(&scenario("[loopback]", backlog, rest), 0, "loopback");
     let audit = &attempt.audit;
     assert_eq!((audit.sent, audit.received, audit.lost), (5000, 5000, 0));
+    // What it cost is that of reading; to fill it is not measured.
+    assert_eq!((attempt.usage.sent, attempt.rates.sent), (0, 0.0));
+    assert!(attempt.usage.received <= 5000, "{:?}", attempt.usage);
+    let length = attempt.usage.seconds - attempt.drain_seconds;
+    assert!(length.abs() < 0.2, "{:?}", attempt.usage);
     assert!(ended.out.contains("backlog"), "{}", ended.out);
 }
 
