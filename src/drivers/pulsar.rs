@@ -88,7 +88,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         OptionSpec {
             name: "max_pending",
             kind: OptionKind::Count(1, 1_000_000),
-            default: Some("1000"),
+            default: Some("20"),
             about: "Messages that wait in a publisher's client to be written; when it is full, the \
                     publisher waits.",
         },
