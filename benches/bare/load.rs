@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mqbench::measure::clock::{Clock, Monotonic};
@@ -29,7 +29,7 @@ const FLOOD_WARMUP: Duration = Duration::from_secs(1);
 const WINDOW: u64 = 32_768;
 /// Messages of a flood that may wait for their acknowledgement.
 pub const ACK_WINDOW: usize = 1_000;
-/// The consumer tells how far it is once in so many messages, and looks at the clock then.
+/// The consumer tells how far it is once in so many messages; the publisher looks at the clock so often.
 const TELL: u64 = 256;
 /// First byte of the last message of a flood.
 const LAST: u8 = 1;
@@ -40,6 +40,7 @@ pub struct Load {
     size: usize,
     is_paced: bool,
     acks: bool,
+    is_read: bool,
 }
 
 impl Load {
@@ -49,6 +50,7 @@ impl Load {
             size: PACED_SIZE,
             is_paced: true,
             acks,
+            is_read: true,
         }
     }
 
@@ -58,7 +60,22 @@ impl Load {
             size,
             is_paced: false,
             acks,
+            is_read: true,
         }
+    }
+
+    /// The same with nobody reading, so that publishers and consumers do not take each other's CPU: where a
+    /// system acknowledges before a message is consumed.
+    pub fn unread(self) -> Load {
+        Load {
+            is_read: false,
+            ..self
+        }
+    }
+
+    /// Whether somebody reads what is sent.
+    pub fn is_read(&self) -> bool {
+        self.is_read
     }
 
     /// Whether messages go by the clock.
@@ -80,8 +97,10 @@ impl Load {
             false => WINDOW,
         };
         let measure = (FLOOD - FLOOD_WARMUP).as_secs();
+        let consumers = u8::from(self.is_read);
         format!(
-            "  message: {{size: {size}B, payload: zeros}}\n  load: max\n  in_flight: {in_flight}\n\
+            "  message: {{size: {size}B, payload: zeros}}\n  load: max\n  in_flight: {in_flight}\n  \
+             consumers: {consumers}\n\
              phases: {{warmup: 1s, measure: {measure}s, drain: 60s}}\n"
         )
     }
@@ -89,9 +108,9 @@ impl Load {
     /// Both ends of a round.
     pub fn ends(&self) -> (Source, Sink) {
         let received = Arc::new(AtomicU64::new(0));
-        let published = Arc::new(AtomicU64::new(0));
+        let measured = Arc::new(Measured::default());
         let source = Source {
-            published: Arc::clone(&published),
+            measured: Arc::clone(&measured),
             warm: None,
             load: self.clone(),
             received: Arc::clone(&received),
@@ -102,27 +121,44 @@ impl Load {
         };
         let sink = Sink {
             is_paced: self.is_paced,
+            is_read: self.is_read,
             received,
-            published,
+            measured,
             count: 0,
             latencies: Vec::new(),
-            began: None,
-            counted: 0,
-            took: Duration::ZERO,
-            cpu: Duration::ZERO,
         };
         (source, sink)
     }
+}
+
+/// What a flood came to without its warm-up, once its publisher knows: from one instant to another for all,
+/// as a consumer goes on when the publisher has ended.
+#[derive(Debug, Default)]
+struct Measured {
+    /// Messages a second.
+    sent: AtomicU64,
+    /// Messages a second.
+    received: AtomicU64,
+    /// Nanoseconds of CPU time of the process each second.
+    cpu: AtomicU64,
+}
+
+/// A moment of a flood.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    at: u64,
+    sent: u64,
+    received: u64,
+    cpu: Duration,
 }
 
 /// What a publisher is to send.
 pub struct Source {
     load: Load,
     received: Arc<AtomicU64>,
-    /// How many a second, once it is known: those of a flood without its warm-up.
-    published: Arc<AtomicU64>,
-    /// Where the warm-up ended: messages, and when.
-    warm: Option<(u64, u64)>,
+    measured: Arc<Measured>,
+    /// Where the warm-up ended.
+    warm: Option<Moment>,
     sent: u64,
     /// When the first was due; 0 before.
     start: u64,
@@ -187,14 +223,20 @@ impl Source {
             true => Monotonic.now(),
             false => 0,
         };
-        if now > self.start + FLOOD_WARMUP.as_nanos() as u64 {
-            self.warm.get_or_insert((self.sent, now));
+        if now > self.start + FLOOD_WARMUP.as_nanos() as u64 && self.warm.is_none() {
+            self.warm = Some(self.moment(now));
         }
         if now > ends {
-            let (sent, since) = self.warm.unwrap_or((0, self.start));
-            let seconds = (now - since) as f64 / 1e9;
-            let rate = (self.sent - sent) as f64 / seconds;
-            self.published.store(rate as u64, Ordering::Release);
+            let (from, to) = (
+                self.warm.expect("the warm-up ends before"),
+                self.moment(now),
+            );
+            let each_second = |amount: u64| (amount as f64 * 1e9 / (to.at - from.at) as f64) as u64;
+            let tell =
+                |place: &AtomicU64, amount| place.store(each_second(amount), Ordering::Release);
+            tell(&self.measured.sent, to.sent - from.sent);
+            tell(&self.measured.received, to.received - from.received);
+            tell(&self.measured.cpu, (to.cpu - from.cpu).as_nanos() as u64);
             self.sent = u64::MAX;
             let mut last = vec![0; self.load.size];
             last[0] = LAST;
@@ -202,6 +244,15 @@ impl Source {
         }
         self.sent += 1;
         Some(self.body.clone())
+    }
+
+    fn moment(&self, at: u64) -> Moment {
+        Moment {
+            at,
+            sent: self.sent,
+            received: self.received.load(Ordering::Acquire),
+            cpu: cpu_time(),
+        }
     }
 
     fn due(&mut self) -> Option<u64> {
@@ -251,20 +302,20 @@ fn new_timer() -> AsyncFd<Fd> {
 /// Where messages end, and what was seen of them.
 pub struct Sink {
     is_paced: bool,
+    is_read: bool,
     received: Arc<AtomicU64>,
-    published: Arc<AtomicU64>,
+    measured: Arc<Measured>,
     count: u64,
     latencies: Vec<u64>,
-    began: Option<(Instant, Duration, u64)>,
-    counted: u64,
-    took: Duration,
-    cpu: Duration,
 }
 
 impl Sink {
     /// Takes a message; whether there are more to come.
     pub fn take(&mut self, body: &[u8]) -> bool {
         self.count += 1;
+        if !self.is_read {
+            return false;
+        }
         if self.is_paced {
             let mut stamp = [0; 8];
             stamp.copy_from_slice(&body[..8]);
@@ -274,18 +325,6 @@ impl Sink {
         }
         if self.count.is_multiple_of(TELL) {
             self.received.store(self.count, Ordering::Release);
-        }
-        if body[0] != LAST && !self.count.is_multiple_of(TELL) {
-            return true;
-        }
-        let (now, cpu) = (Instant::now(), cpu_time());
-        let (began, cpu_then, count) = *self.began.get_or_insert((now, cpu, self.count));
-        if self.counted == 0 && now - began >= FLOOD_WARMUP {
-            // Counted from here on.
-            (self.began, self.counted) = (Some((now, cpu, self.count)), 1);
-        } else if self.counted > 0 {
-            self.counted = self.count - count;
-            (self.took, self.cpu) = (now - began, cpu - cpu_then);
         }
         body[0] != LAST
     }
@@ -299,22 +338,22 @@ impl Sink {
 
     /// What a flood came to.
     pub fn flooded(&self) -> Flooded {
-        let seconds = self.took.as_secs_f64();
+        let each_second = |place: &AtomicU64| place.load(Ordering::Acquire) as f64;
         Flooded {
-            sent: self.published.load(Ordering::Acquire) as f64,
-            received: self.counted as f64 / seconds,
-            cpu: self.cpu.as_secs_f64() / seconds,
+            sent: each_second(&self.measured.sent),
+            received: self.is_read.then(|| each_second(&self.measured.received)),
+            cpu: each_second(&self.measured.cpu) / 1e9,
         }
     }
 }
 
 /// What a flood came to, each second.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Flooded {
     /// Messages.
     pub sent: f64,
-    /// Messages.
-    pub received: f64,
+    /// Messages; none where nobody reads.
+    pub received: Option<f64>,
     /// Seconds of CPU time of the client, publisher and consumer.
     pub cpu: f64,
 }
@@ -323,7 +362,10 @@ impl Flooded {
     /// Messages that went through. A publisher that is told when the broker has a message may run ahead of its
     /// consumer: what it is ahead is half done.
     pub fn through(&self) -> f64 {
-        (self.sent + self.received) / 2.0
+        match self.received {
+            Some(received) => (self.sent + received) / 2.0,
+            None => self.sent,
+        }
     }
 
     /// CPU time for each of them, nanoseconds.

@@ -3,7 +3,8 @@
 //! A *bare* loop (the same client crate and settings, and nothing else: no header, no audit, no histogram,
 //! no second process) and mqbench take turns on one server; printed are the medians over the rounds and what
 //! they are to each other. *latency* paces both alike at 1,000 messages of 256 bytes a second; *throughput*
-//! sends as fast as the same window allows, 100 bytes and 1 KiB, and counts the CPU of the client too.
+//! sends as fast as the same window allows, 100 bytes and 1 KiB, and counts the CPU of the client too. Where
+//! the system acknowledges, it is done once more with nobody reading.
 
 mod jetstream;
 mod kafka;
@@ -152,38 +153,52 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
             reaper,
         );
         let url = address(server.as_ref());
-        for size in [100, 1024] {
-            let (mut bare, mut measured) = (Vec::new(), Vec::new());
-            for _ in 0..rounds {
+        for (size, is_read) in [(100, true), (1024, true), (100, false), (1024, false)] {
+            if is_read || system.acks() {
                 let load = Load::flood(size, system.acks());
-                bare.push(round(*system, &url, &load).flooded());
-                let row = mqbench(*system, &url, &load);
-                let sent = row["sent_per_s"];
-                measured.push(Flooded {
-                    sent,
-                    received: row["received_per_s"],
-                    cpu: row["client_cpu_us_per_message"] * sent / 1e6,
-                });
+                let load = if is_read { load } else { load.unread() };
+                flood(*system, &url, &load, size, rounds);
             }
-            let of = |seen: &[Flooded], value: fn(&Flooded) -> f64| {
-                let mut values: Vec<f64> = seen.iter().map(value).collect();
-                median(&mut values)
-            };
-            let rates = |seen: &[Flooded]| {
-                let (sent, received) = (of(seen, |it| it.sent), of(seen, |it| it.received));
-                format!("{:.0}k {:.0}k", sent / 1e3, received / 1e3)
-            };
-            let ratio = of(&measured, Flooded::through) / of(&bare, Flooded::through);
-            let (bare_cpu, cpu) = (of(&bare, Flooded::cpu_ns), of(&measured, Flooded::cpu_ns));
-            println!(
-                "{:<15} {size:>6} {:>13} {:>13} {ratio:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
-                system.name(),
-                rates(&bare),
-                rates(&measured),
-                cpu - bare_cpu
-            );
         }
     }
+}
+
+fn flood(system: &'static dyn Bare, url: &str, load: &Load, size: usize, rounds: usize) {
+    let (mut bare, mut measured) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        bare.push(round(system, url, load).flooded());
+        let row = mqbench(system, url, load);
+        let mut flooded = Flooded {
+            sent: row["sent_per_s"],
+            received: load.is_read().then(|| row["received_per_s"]),
+            cpu: 0.0,
+        };
+        flooded.cpu = row["client_cpu_us_per_message"] * flooded.through() / 1e6;
+        measured.push(flooded);
+    }
+    let of = |seen: &[Flooded], value: fn(&Flooded) -> f64| {
+        let mut values: Vec<f64> = seen.iter().map(value).collect();
+        median(&mut values)
+    };
+    let rates = |seen: &[Flooded]| {
+        let sent = of(seen, |it| it.sent) / 1e3;
+        match load.is_read() {
+            true => {
+                let received = of(seen, |it| it.received.unwrap_or_default()) / 1e3;
+                format!("{sent:.0}k {received:.0}k")
+            }
+            false => format!("{sent:.0}k -"),
+        }
+    };
+    let ratio = of(&measured, Flooded::through) / of(&bare, Flooded::through);
+    let (bare_cpu, cpu) = (of(&bare, Flooded::cpu_ns), of(&measured, Flooded::cpu_ns));
+    println!(
+        "{:<15} {size:>6} {:>13} {:>13} {ratio:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
+        system.name(),
+        rates(&bare),
+        rates(&measured),
+        cpu - bare_cpu
+    );
 }
 
 fn median(values: &mut [f64]) -> f64 {

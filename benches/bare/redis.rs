@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use futures_util::StreamExt;
 use redis::aio::MultiplexedConnection;
 
-use crate::load::{ACK_WINDOW, Sink, Source};
+use crate::load::{ACK_WINDOW, Load, Sink, Source};
 use crate::{Bare, on_thread};
 
 /// Messages that go out in one write, where they are not paced.
@@ -57,6 +57,11 @@ impl Bare for Streams {
 
     fn acks(&self) -> bool {
         true
+    }
+
+    fn options(&self, _load: &Load) -> &'static str {
+        // What is read stays here too.
+        "trim: none, "
     }
 
     fn consume(&self, url: &str, ready: &mpsc::Sender<String>, sink: &mut Sink) {

@@ -29,7 +29,7 @@ use tempfile::TempDir;
 const TRIALS: usize = 10;
 const MOST: usize = 60;
 /// What the line holds back in each direction. Far more than the rest, so that it decides.
-const DELAY: Duration = Duration::from_millis(2);
+const DELAY: Duration = Duration::from_millis(5);
 /// Twice the margin of a high percentile.
 const SLOWER: f64 = 0.20;
 /// Twice the margin of a throughput.
