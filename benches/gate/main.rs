@@ -4,7 +4,7 @@
 //! slower by twice the margin, and asks `mqbench gate` about both. What is inconclusive is measured once more,
 //! both sides, with the number of trials that the gate recommends.
 //!
-//! *latency*: Redis Streams behind a line that holds back every byte, for longer where the candidate is to be
+//! *latency*: NATS behind a line that holds back every byte, for longer where the candidate is to be
 //! slower. *throughput*: Redis pub/sub, whose server is stopped for a share of the time.
 
 mod brake;
@@ -52,7 +52,7 @@ impl Kind {
 
     fn driver(self) -> &'static str {
         match self {
-            Kind::Latency => "redis-streams",
+            Kind::Latency => "nats",
             Kind::Throughput => "redis-pubsub",
         }
     }
@@ -177,7 +177,8 @@ impl Bench {
             Kind::Latency => {
                 let factor = if slower { 1.0 + SLOWER } else { 1.0 };
                 self.line.set(DELAY.mul_f64(factor));
-                url = format!("redis://127.0.0.1:{}", self.line.port);
+                let (scheme, _) = url.split_once("://").expect("a URL");
+                url = format!("{scheme}://127.0.0.1:{}", self.line.port);
             }
             Kind::Throughput if slower => {
                 let leader = self.server.leaders()[0];

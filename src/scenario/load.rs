@@ -195,7 +195,7 @@ impl Reading<'_> {
         }
         select(&mut scenario, &self.overrides.brokers);
         if self.overrides.quick {
-            shorten(&mut scenario, &self.overrides);
+            shorten(&mut scenario, self.overrides);
         }
         Ok(scenario)
     }
