@@ -1,8 +1,8 @@
 //! What the bare loops are given to do, and what is seen of it.
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -73,6 +73,11 @@ impl Load {
         }
     }
 
+    /// Bytes of a message.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     /// Whether somebody reads what is sent.
     pub fn is_read(&self) -> bool {
         self.is_read
@@ -108,7 +113,7 @@ impl Load {
     /// Both ends of a round.
     pub fn ends(&self) -> (Source, Sink) {
         let received = Arc::new(AtomicU64::new(0));
-        let measured = Arc::new(Measured::default());
+        let measured = Arc::new(OnceLock::new());
         let source = Source {
             measured: Arc::clone(&measured),
             warm: None,
@@ -131,18 +136,6 @@ impl Load {
     }
 }
 
-/// What a flood came to without its warm-up, once its publisher knows: from one instant to another for all,
-/// as a consumer goes on when the publisher has ended.
-#[derive(Debug, Default)]
-struct Measured {
-    /// Messages a second.
-    sent: AtomicU64,
-    /// Messages a second.
-    received: AtomicU64,
-    /// Nanoseconds of CPU time of the process each second.
-    cpu: AtomicU64,
-}
-
 /// A moment of a flood.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
@@ -156,7 +149,8 @@ struct Moment {
 pub struct Source {
     load: Load,
     received: Arc<AtomicU64>,
-    measured: Arc<Measured>,
+    /// From one instant to another for all that is counted: a consumer goes on when its publisher has ended.
+    measured: Arc<OnceLock<Flooded>>,
     /// Where the warm-up ended.
     warm: Option<Moment>,
     sent: u64,
@@ -231,12 +225,17 @@ impl Source {
                 self.warm.expect("the warm-up ends before"),
                 self.moment(now),
             );
-            let each_second = |amount: u64| (amount as f64 * 1e9 / (to.at - from.at) as f64) as u64;
-            let tell =
-                |place: &AtomicU64, amount| place.store(each_second(amount), Ordering::Release);
-            tell(&self.measured.sent, to.sent - from.sent);
-            tell(&self.measured.received, to.received - from.received);
-            tell(&self.measured.cpu, (to.cpu - from.cpu).as_nanos() as u64);
+            let each_second = |amount: u64| amount as f64 * 1e9 / (to.at - from.at) as f64;
+            let sent = each_second(to.sent - from.sent);
+            let received = each_second(to.received - from.received);
+            let received = self.load.is_read.then_some(received);
+            let cpu = each_second((to.cpu - from.cpu).as_nanos() as u64);
+            let flooded = Flooded {
+                sent,
+                received,
+                cpu_ns: cpu / through(sent, received),
+            };
+            self.measured.set(flooded).expect("it ends once");
             self.sent = u64::MAX;
             let mut last = vec![0; self.load.size];
             last[0] = LAST;
@@ -304,7 +303,8 @@ pub struct Sink {
     is_paced: bool,
     is_read: bool,
     received: Arc<AtomicU64>,
-    measured: Arc<Measured>,
+    /// Told by the source.
+    measured: Arc<OnceLock<Flooded>>,
     count: u64,
     latencies: Vec<u64>,
 }
@@ -336,41 +336,36 @@ impl Sink {
         measured[measured.len() / 2] as f64 / 1000.0
     }
 
-    /// What a flood came to.
+    /// What a flood came to, without its warm-up.
     pub fn flooded(&self) -> Flooded {
-        let each_second = |place: &AtomicU64| place.load(Ordering::Acquire) as f64;
-        Flooded {
-            sent: each_second(&self.measured.sent),
-            received: self.is_read.then(|| each_second(&self.measured.received)),
-            cpu: each_second(&self.measured.cpu) / 1e9,
-        }
+        *self.measured.get().expect("its publisher has ended")
     }
 }
 
-/// What a flood came to, each second.
+/// What a flood came to.
 #[derive(Clone, Copy, Debug)]
 pub struct Flooded {
-    /// Messages.
+    /// Messages a second.
     pub sent: f64,
-    /// Messages; none where nobody reads.
+    /// Messages a second; none where nobody reads.
     pub received: Option<f64>,
-    /// Seconds of CPU time of the client, publisher and consumer.
-    pub cpu: f64,
+    /// CPU time of the client, publisher and consumer, for each message that went through: nanoseconds.
+    pub cpu_ns: f64,
 }
 
 impl Flooded {
-    /// Messages that went through. A publisher that is told when the broker has a message may run ahead of its
-    /// consumer: what it is ahead is half done.
+    /// Messages a second that went through.
     pub fn through(&self) -> f64 {
-        match self.received {
-            Some(received) => (self.sent + received) / 2.0,
-            None => self.sent,
-        }
+        through(self.sent, self.received)
     }
+}
 
-    /// CPU time for each of them, nanoseconds.
-    pub fn cpu_ns(&self) -> f64 {
-        self.cpu / self.through() * 1e9
+/// A publisher that is told when the broker has a message may run ahead of its consumer: what it is ahead is half
+/// done.
+fn through(sent: f64, received: Option<f64>) -> f64 {
+    match received {
+        Some(received) => (sent + received) / 2.0,
+        None => sent,
     }
 }
 

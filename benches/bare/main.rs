@@ -157,24 +157,23 @@ fn throughput(chosen: &[&'static dyn Bare], rounds: usize, reaper: &Arc<dyn Keep
             if is_read || system.acks() {
                 let load = Load::flood(size, system.acks());
                 let load = if is_read { load } else { load.unread() };
-                flood(*system, &url, &load, size, rounds);
+                flood(*system, &url, &load, rounds);
             }
         }
     }
 }
 
-fn flood(system: &'static dyn Bare, url: &str, load: &Load, size: usize, rounds: usize) {
+/// A line of the table.
+fn flood(system: &'static dyn Bare, url: &str, load: &Load, rounds: usize) {
     let (mut bare, mut measured) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         bare.push(round(system, url, load).flooded());
         let row = mqbench(system, url, load);
-        let mut flooded = Flooded {
+        measured.push(Flooded {
             sent: row["sent_per_s"],
             received: load.is_read().then(|| row["received_per_s"]),
-            cpu: 0.0,
-        };
-        flooded.cpu = row["client_cpu_us_per_message"] * flooded.through() / 1e6;
-        measured.push(flooded);
+            cpu_ns: row["client_cpu_us_per_message"] * 1e3,
+        });
     }
     let of = |seen: &[Flooded], value: fn(&Flooded) -> f64| {
         let mut values: Vec<f64> = seen.iter().map(value).collect();
@@ -191,10 +190,11 @@ fn flood(system: &'static dyn Bare, url: &str, load: &Load, size: usize, rounds:
         }
     };
     let ratio = of(&measured, Flooded::through) / of(&bare, Flooded::through);
-    let (bare_cpu, cpu) = (of(&bare, Flooded::cpu_ns), of(&measured, Flooded::cpu_ns));
+    let (bare_cpu, cpu) = (of(&bare, |it| it.cpu_ns), of(&measured, |it| it.cpu_ns));
     println!(
-        "{:<15} {size:>6} {:>13} {:>13} {ratio:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
+        "{:<15} {:>6} {:>13} {:>13} {ratio:>7.3} {bare_cpu:>6.0} ns {cpu:>6.0} ns {:>6.0} ns",
         system.name(),
+        load.size(),
         rates(&bare),
         rates(&measured),
         cpu - bare_cpu

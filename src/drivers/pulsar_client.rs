@@ -25,9 +25,9 @@ use super::target::CONNECT_TIMEOUT;
 /// by its connection, which is not waited for so long.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
-/// Messages that wait to be written, where nothing is asked. Each has a place of more than a kilobyte in a ring,
+/// Messages that wait to be written, where nothing is asked. Each has a place of almost 5 kB in a ring,
 /// which is used all around: one that is larger than the nearest caches costs a third of the throughput.
-pub const MAX_PENDING: u64 = 20;
+const MAX_PENDING: u64 = 20;
 
 pub type Client = Pulsar<TokioExecutor>;
 

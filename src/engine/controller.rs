@@ -367,9 +367,9 @@ impl Controller {
             .map(|p| p.bytes_measured.load(Ordering::Relaxed))
             .sum();
         // A backlog was sent before the measured part.
-        let each_second = |count: u64| match task.workload.publishers {
-            0 => 0.0,
-            _ => count as f64 / sending,
+        let each_second = |count: u64| match task.workload.drains_backlog() {
+            true => 0.0,
+            false => count as f64 / sending,
         };
         let rates = Rates {
             offered: each_second(audit.intended),

@@ -82,7 +82,7 @@ impl Run {
     /// Runs the trial to its end, whatever that is.
     pub fn run(mut self, mut watch: Watch, mut news: impl FnMut(News)) -> Record {
         news(News::Starting);
-        let is_backlog = self.ledger.task.workload.publishers == 0;
+        let is_backlog = self.ledger.task.workload.drains_backlog();
         let started = if is_backlog {
             // The backlog is there before its consumers are.
             self.start_publishers().and_then(|()| {
@@ -128,7 +128,7 @@ impl Run {
         let mut part = controller.part();
         news(News::Part(part));
         let (mut ending, mut seen) = (None, None);
-        let is_backlog = self.ledger.task.workload.publishers == 0;
+        let is_backlog = self.ledger.task.workload.drains_backlog();
         if is_backlog {
             watch.begin_filled();
         }

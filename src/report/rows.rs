@@ -313,7 +313,7 @@ impl<'a> Row<'a> {
         let rates = || {
             Some(RowRates {
                 offered: middle(|a| a.rates.offered)?,
-                sent: middle(|a| a.rates.sent).filter(|_| workload.publishers > 0),
+                sent: middle(|a| a.rates.sent).filter(|_| !workload.drains_backlog()),
                 received: middle(|a| a.rates.received)?,
                 bytes: middle(|a| a.rates.bytes)?,
             })

@@ -21,7 +21,7 @@ pub struct Overrides {
 
 impl Overrides {
     /// Whether the command line gives this key a value, or something that it is in: `phases` with `phases.drain`.
-    pub fn name(&self, key: &str) -> bool {
+    pub fn sets(&self, key: &str) -> bool {
         let holds = |named: &str| {
             let rest = key.strip_prefix(named.trim());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

@@ -19,11 +19,11 @@ const MESSAGES: u64 = 20_000;
 /// names itself stays. Thresholds that so few messages cannot judge are left out.
 pub fn shorten(scenario: &mut Scenario, asked: &Overrides) {
     let mut changed = Vec::new();
-    if scenario.trials > 1 && scenario.search.is_none() && !asked.name("trials") {
+    if scenario.trials > 1 && scenario.search.is_none() && !asked.sets("trials") {
         changed.push(format!("trials: 1 instead of {}", scenario.trials));
         scenario.trials = 1;
     }
-    if scenario.disturbed.repeats > 0 && !asked.name("disturbed.repeats") {
+    if scenario.disturbed.repeats > 0 && !asked.sets("disturbed.repeats") {
         let repeats = scenario.disturbed.repeats;
         changed.push(format!("disturbed.repeats: 0 instead of {repeats}"));
         scenario.disturbed.repeats = 0;
@@ -33,13 +33,13 @@ pub fn shorten(scenario: &mut Scenario, asked: &Overrides) {
         ("warmup", &mut phases.warmup, WARMUP),
         ("drain", &mut phases.drain, DRAIN),
     ] {
-        if *time > most && !asked.name(&format!("phases.{name}")) {
+        if *time > most && !asked.sets(&format!("phases.{name}")) {
             changed.push(format!("{name}: {} instead of {}", text(most), text(*time)));
             *time = most;
         }
     }
     match (&mut phases.measure, &mut scenario.workload.load) {
-        _ if asked.name("phases.measure") => {}
+        _ if asked.sets("phases.measure") => {}
         (Measure::Time(time), load) if *time > MEASURE => {
             changed.push(format!(
                 "measure: {} instead of {}",
