@@ -1,47 +1,31 @@
-//! Takes a share of the CPU time away from a process.
+//! A program that gets less of the CPU than it could use.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 
-/// How often the process is stopped and let go.
-const PERIOD: Duration = Duration::from_millis(10);
+/// How often the program is stopped and let go: seldom enough that to begin again costs little beside it.
+const PERIOD: Duration = Duration::from_millis(50);
 
-/// Until it is dropped, the process stands still for a share of every period.
-pub struct Brake {
-    is_over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Brake {
-    /// `share` is above 0 and below 1.
-    pub fn on(pid: i32, share: f64) -> Brake {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let over = Arc::clone(&is_over);
-        let thread = thread::spawn(move || {
-            let _ = nix::sys::prctl::set_timerslack(1);
-            while !over.load(Ordering::Relaxed) {
-                for (signal, share) in [(Signal::SIGSTOP, share), (Signal::SIGCONT, 1.0 - share)] {
-                    kill(Pid::from_raw(pid), signal).expect("the process is there");
-                    thread::sleep(PERIOD.mul_f64(share));
-                }
-            }
-        });
-        Brake {
-            is_over,
-            thread: Some(thread),
+/// Runs a program that stands still for a share of every period, above 0 and below 1; its exit code.
+pub fn run(share: f64, command: &mut Command) -> i32 {
+    let mut child = command.spawn().expect("the program starts");
+    // Whoever asks the group to end asks the program, and this one has to let it go before it can.
+    // SAFETY: to ignore a signal runs no code.
+    unsafe { signal(Signal::SIGTERM, SigHandler::SigIgn) }.expect("a signal");
+    let _ = nix::sys::prctl::set_timerslack(1);
+    let pid = Pid::from_raw(child.id() as i32);
+    loop {
+        if let Some(ended) = child.try_wait().expect("a child") {
+            return ended.code().unwrap_or(1);
         }
-    }
-}
-
-impl Drop for Brake {
-    fn drop(&mut self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        // It ends with the process let go.
-        let _ = self.thread.take().map(JoinHandle::join);
+        // It is not reaped yet, so the number is its own.
+        let _ = kill(pid, Signal::SIGSTOP);
+        thread::sleep(PERIOD.mul_f64(share));
+        let _ = kill(pid, Signal::SIGCONT);
+        thread::sleep(PERIOD.mul_f64(1.0 - share));
     }
 }

@@ -1,11 +1,13 @@
-//! How often the gate errs: `cargo bench --bench gate -- [latency|throughput] [ROUNDS]`.
+//! How often the gate errs: `cargo bench --bench gate -- [latency|throughput|cpu] [ROUNDS]`.
 //!
-//! One real broker, measured again and again. Each round takes a baseline, an equal candidate, and one that is
-//! slower by twice the margin, and asks `mqbench gate` about both. What is inconclusive is measured once more,
-//! both sides, with the number of trials that the gate recommends.
+//! One real broker, measured again and again. Each round makes two comparisons: a baseline with an equal candidate, and one
+//! with a candidate that is slower by twice the margin; `mqbench gate` is asked about both. What is inconclusive is
+//! measured once more, both sides, with the number of trials that the gate recommends.
 //!
-//! *latency*: NATS behind a line that holds back every byte, for longer where the candidate is to be
-//! slower. *throughput*: Redis pub/sub, whose server is stopped for a share of the time.
+//! *latency*, *throughput*: NATS behind a line that holds back every byte, for longer where the candidate is to be
+//! slower; baseline and candidate are runs of their own. *cpu*: Redis pub/sub, whose server is stopped for a share of
+//! the time. What a machine can do there differs from one minute to the next by more than what is to be found, so the
+//! baseline's program is measured again beside the candidate, as `run --baseline` does.
 
 mod brake;
 #[path = "../line/mod.rs"]
@@ -13,15 +15,15 @@ mod line;
 #[path = "../serve/mod.rs"]
 mod serve;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use brake::Brake;
 use line::Line;
 use mqbench::processes::reaper::Reaper;
-use mqbench::servers::Keeper;
+use mqbench::servers::{Instance, Keeper};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -30,16 +32,19 @@ const TRIALS: usize = 10;
 const MOST: usize = 60;
 /// What the line holds back in each direction. Far more than the rest, so that it decides.
 const DELAY: Duration = Duration::from_millis(5);
-/// Twice the margin of a high percentile.
-const SLOWER: f64 = 0.20;
 /// Twice the margin of a throughput.
 const LESS: f64 = 0.10;
+/// With this word and a share the program is what starts a server and stops it for that share of the time.
+const BRAKE: &str = "__brake";
+/// The exit code of a run that is worse than its baseline.
+const REGRESSED: i32 = 99;
 
 /// What is measured and how a candidate is made slower.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Latency,
     Throughput,
+    Cpu,
 }
 
 impl Kind {
@@ -47,41 +52,60 @@ impl Kind {
         match self {
             Kind::Latency => "latency",
             Kind::Throughput => "throughput",
+            Kind::Cpu => "cpu",
         }
     }
 
     fn driver(self) -> &'static str {
         match self {
-            Kind::Latency => "nats",
-            Kind::Throughput => "redis-pubsub",
+            Kind::Latency | Kind::Throughput => "nats",
+            Kind::Cpu => "redis-pubsub",
         }
     }
 
-    fn scenario(self, url: &str) -> String {
-        let driver = self.driver();
-        let (load, measure) = match self {
+    /// How many times as long as a baseline a candidate takes that is to be slower: by twice the margin.
+    fn slower(self) -> f64 {
+        match self {
+            Kind::Latency => 1.0 + 2.0 * 0.1,
+            Kind::Throughput | Kind::Cpu => 1.0 / (1.0 - LESS),
+        }
+    }
+
+    fn scenario(self, broker: &str) -> String {
+        let (load, cores) = match self {
             // 5,000 samples and some: 50 of them beyond the 99th percentile.
-            Kind::Latency => ("{rate: 8k/s}", "700ms"),
-            Kind::Throughput => ("max", "700ms"),
+            Kind::Latency => ("load: {rate: 8k/s}", ""),
+            // So many for each passage of the line, which decides.
+            Kind::Throughput => ("load: max, in_flight: 100", ""),
+            // One message at a time: whatever holds the server up holds up all of them. With more under way, how
+            // many are written at once decides, and differs by a fifth between equal trials. So does it where the
+            // system moves threads from core to core.
+            Kind::Cpu => (
+                "load: max, in_flight: 1, message: {size: 64KiB}",
+                "cores: {publishers: 0, consumers: 0, brokers: 1}\n",
+            ),
         };
         // What the line and the brake take is part of the experiment, and no reason to repeat a trial.
         format!(
-            "name: gate\nbrokers:\n  {driver}: {{url: \"{url}\"}}\n\
-             workload: {{delivery: at-most-once, durability: memory, load: {load}}}\n\
-             phases: {{warmup: 200ms, measure: {measure}, drain: 5s}}\n\
+            "name: gate\nbrokers:\n- {broker}\n\
+             workload: {{delivery: at-most-once, durability: memory, {load}}}\n{cores}\
+             phases: {{warmup: 200ms, measure: 700ms, drain: 5s}}\n\
              disturbed: {{repeats: 0}}\n"
         )
     }
 }
 
 fn main() {
-    let args: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with("--"))
-        .collect();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [BRAKE, share, program, args @ ..] =
+        &args.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        let share = share.parse().expect("a share");
+        std::process::exit(brake::run(share, Command::new(program).args(args)));
+    }
     let rounds = args.iter().find_map(|arg| arg.parse().ok()).unwrap_or(20);
     let named = |kind: &Kind| args.iter().any(|arg| arg == kind.name());
-    let all = [Kind::Latency, Kind::Throughput];
+    let all = [Kind::Latency, Kind::Throughput, Kind::Cpu];
     let chosen: Vec<Kind> = match all.iter().any(named) {
         true => all.into_iter().filter(named).collect(),
         false => all.into(),
@@ -93,13 +117,21 @@ fn main() {
     }
 }
 
-/// A server, the way to it, and what was measured.
+/// What is measured, and what was.
 struct Bench {
     kind: Kind,
-    line: Line,
-    server: mqbench::servers::Instance,
+    way: Way,
     folder: TempDir,
     runs: usize,
+}
+
+/// How a candidate is made slower.
+enum Way {
+    /// A server behind a line that holds back every byte.
+    Behind(Box<Instance>, Line),
+    /// Servers that mqbench starts: the baseline's program, an equal one and a slower one, each in a folder of its own; and
+    /// the baseline. Its program is measured again beside each candidate.
+    Beside(PathBuf),
 }
 
 /// What the gate said of two runs.
@@ -114,32 +146,42 @@ struct Said {
 
 impl Bench {
     fn start(kind: Kind, reaper: &Arc<dyn Keeper>) -> Bench {
-        let guarantee = ("at-most-once", "memory");
-        let server = serve::start(kind.driver(), guarantee, &[], reaper).expect("it has a server");
-        let url = &server.record().url;
-        let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        Bench {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut bench = Bench {
             kind,
-            line: Line::to(port.expect("a port")),
-            server,
-            folder: tempfile::tempdir().expect("a folder"),
+            way: Way::Beside(folder.path().join("baseline/latest")),
+            folder,
             runs: 0,
+        };
+        match kind {
+            Kind::Latency | Kind::Throughput => {
+                let guarantee = ("at-most-once", "memory");
+                let server = serve::start(kind.driver(), guarantee, &[], reaper);
+                let server = server.expect("it has a server");
+                let line = Line::to(server.record().site.port());
+                bench.way = Way::Behind(Box::new(server), line);
+            }
+            Kind::Cpu => {
+                for name in ["baseline", "equal", "slower"] {
+                    program(&bench.folder.path().join(name), name == "slower");
+                }
+                bench.write(kind.driver());
+                bench.run("baseline", &["--trials", "1", "--out", "baseline"]);
+            }
         }
+        bench
     }
 
     fn rounds(&mut self, rounds: usize) {
         let began = Instant::now();
         let (mut equal, mut slower) = (Vec::new(), Vec::new());
         for round in 1..=rounds {
-            let baseline = self.measure(false, TRIALS);
             for (is_slower, said) in [(false, &mut equal), (true, &mut slower)] {
-                let candidate = self.measure(is_slower, TRIALS);
-                let mut found = gate(&baseline, &candidate);
                 let mut trials = TRIALS;
+                let mut found = self.compare(is_slower, trials);
                 if let Some(needed) = found.needed.filter(|_| found.verdict == "inconclusive") {
                     trials = needed.clamp(TRIALS, MOST);
-                    let baseline = self.measure(false, trials);
-                    found = gate(&baseline, &self.measure(is_slower, trials));
+                    found = self.compare(is_slower, trials);
                 }
                 let what = if is_slower { "slower" } else { "equal" };
                 let figures = found.ratios.iter();
@@ -169,37 +211,85 @@ impl Bench {
         );
     }
 
-    /// A run; where its results are.
-    fn measure(&mut self, slower: bool, trials: usize) -> PathBuf {
-        let mut url = self.server.record().url.clone();
-        let mut brake = None;
-        match self.kind {
-            Kind::Latency => {
-                let factor = if slower { 1.0 + SLOWER } else { 1.0 };
-                self.line.set(DELAY.mul_f64(factor));
-                let (scheme, _) = url.split_once("://").expect("a URL");
-                url = format!("{scheme}://127.0.0.1:{}", self.line.port);
-            }
-            Kind::Throughput if slower => {
-                let leader = self.server.leaders()[0];
-                brake = Some(Brake::on(leader, LESS));
-            }
-            Kind::Throughput => {}
-        }
+    /// A baseline and a candidate, and what the gate says of them.
+    fn compare(&mut self, is_slower: bool, trials: usize) -> Said {
         self.runs += 1;
-        let scenario = self.folder.path().join("gate.yaml");
-        std::fs::write(&scenario, self.kind.scenario(&url)).expect("a scenario");
-        let out = self.folder.path().join(self.runs.to_string());
-        let ended = Command::new(env!("CARGO_BIN_EXE_mqbench"))
-            .args(["run", "--quiet", "--trials", &trials.to_string(), "--out"])
-            .args([&out, &scenario])
-            .stdout(Stdio::null())
-            .status()
-            .expect("mqbench runs");
-        drop(brake);
-        assert!(ended.success(), "a run of {}", self.kind.name());
-        out.join("latest")
+        let trials = trials.to_string();
+        let of_side = |runs: usize, side: &str| format!("{runs}-{side}");
+        let (one, other) = (
+            of_side(self.runs, "baseline"),
+            of_side(self.runs, "candidate"),
+        );
+        let baseline = match &self.way {
+            Way::Behind(server, line) => {
+                let url = &server.record().url;
+                let (scheme, _) = url.split_once("://").expect("a URL");
+                let broker = format!(
+                    "{}: {{url: \"{scheme}://127.0.0.1:{}\"}}",
+                    self.kind.driver(),
+                    line.port
+                );
+                self.write(&broker);
+                line.set(DELAY);
+                self.run("", &["--trials", &trials, "--out", &one]);
+                line.set(DELAY.mul_f64(if is_slower { self.kind.slower() } else { 1.0 }));
+                self.run("", &["--trials", &trials, "--out", &other]);
+                self.folder.path().join(one).join("latest")
+            }
+            Way::Beside(baseline) => {
+                let home = if is_slower { "slower" } else { "equal" };
+                let before = baseline.to_str().expect("a path");
+                // Measured and not judged yet.
+                self.run(
+                    home,
+                    &["--trials", &trials, "--out", &other, "--baseline", before],
+                );
+                baseline.clone()
+            }
+        };
+        gate(&baseline, &self.folder.path().join(other).join("latest"))
     }
+
+    /// The scenario, of this broker.
+    fn write(&self, broker: &str) {
+        let text = self.kind.scenario(broker);
+        std::fs::write(self.folder.path().join("gate.yaml"), text).expect("a scenario");
+    }
+
+    /// A run, with servers from the folder `home` unless it has no name.
+    fn run(&self, home: &str, further: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mqbench"));
+        command.args(["run", "--quiet", "gate.yaml"]).args(further);
+        if !home.is_empty() {
+            command.env("MQBENCH_REDIS_HOME", self.folder.path().join(home));
+        }
+        let ended = command
+            .current_dir(self.folder.path())
+            .output()
+            .expect("mqbench runs");
+        // A candidate may be worse: that is for the gate to say.
+        let is_expected = matches!(ended.status.code(), Some(0 | REGRESSED));
+        assert!(is_expected, "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+}
+
+/// Redis in a folder of its own, stopped for a share of the time where it is to be slower.
+fn program(folder: &Path, is_slower: bool) {
+    std::fs::create_dir(folder).expect("a folder");
+    let start = match is_slower {
+        true => {
+            let own = std::env::current_exe().expect("this program");
+            format!("'{}' {BRAKE} {LESS} redis-server", own.display())
+        }
+        false => "redis-server".to_owned(),
+    };
+    let script = format!(
+        "#!/bin/sh\n[ \"$1\" != --version ] || exec redis-server --version\nexec {start} \"$@\"\n"
+    );
+    let path = folder.join("redis-server");
+    std::fs::write(&path, script).expect("a program");
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&path, mode).expect("a program");
 }
 
 fn gate(baseline: &Path, candidate: &Path) -> Said {

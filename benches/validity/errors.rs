@@ -72,6 +72,7 @@ fn words(noise: f64, paired: bool, n: usize, ratio: f64) -> [f64; 4] {
                     margin: MARGIN,
                     lower_is_better: true,
                     usual_noise: None,
+                    drift: 0.0,
                 }
             })
             .collect();

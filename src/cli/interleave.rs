@@ -12,13 +12,15 @@ use crate::terminal::diagnostic::printable;
 /// What the program is that a server would be run with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// Its version, as it says; of a container nothing is asked.
-    pub version: Option<String>,
+    /// Where it is.
+    pub path: String,
+    /// Its version, as it says.
+    pub version: String,
 }
 
-/// Looks for a server's program, where the second says or else where it is usually found; an error says why there is
-/// none.
-pub type Ask<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<Program, String>;
+/// Looks for a server's program, where the second says or else where it is usually found; `None` where it would run in a
+/// container, of which nothing is asked. An error says why there is none.
+pub type Ask<'a> = &'a dyn Fn(&str, Option<&str>) -> Result<Option<Program>, String>;
 
 /// What becomes of one broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +58,8 @@ pub fn choose(plan: &Plan, baseline: &Results, ask: Ask) -> Vec<Choice> {
     brokers.filter_map(choice).collect()
 }
 
-/// Program and version of a baseline's broker, where they differ from those of the run and are still there; or why
-/// they are not measured.
+/// Program and version of a baseline's broker, where one of them differs from those of the run and both are still there; or
+/// why they are not measured. Builds of one version differ by their place alone.
 fn beside(
     baseline: &Results,
     before: usize,
@@ -81,35 +83,33 @@ fn beside(
         return Err("the baseline does not say what it was measured with".to_owned());
     };
     let now = ask(server, binary)?;
-    let now = now.version.ok_or("it runs in a container")?;
-    if now == *version {
-        return Err(format!("both are {version}"));
+    let now = now.ok_or("it runs in a container")?;
+    if (&now.path, &now.version) == (program, version) {
+        return Err(format!("both are {version} of {program}"));
     }
     match ask(server, Some(program)) {
-        Ok(found) if found.version.as_ref() == Some(version) => {
-            Ok((program.clone(), version.clone()))
-        }
-        Ok(found) => Err(format!(
+        Ok(Some(found)) if found.version == *version => Ok((program.clone(), version.clone())),
+        Ok(Some(found)) => Err(format!(
             "{program} is {} now, and was {version}",
-            found.version.as_deref().unwrap_or("something else")
+            found.version
         )),
-        Err(_) => Err(format!("{program}, which was {version}, is gone")),
+        Ok(None) | Err(_) => Err(format!("{program}, which was {version}, is gone")),
     }
 }
 
 /// Asks the programs of this machine.
-pub fn ask(server: &str, binary: Option<&str>) -> Result<Program, String> {
+pub fn ask(server: &str, binary: Option<&str>) -> Result<Option<Program>, String> {
     let server = servers::named(server).map_err(|error| error.to_string())?;
     let about = server.about();
     let places = Places::of(about);
     let named = binary.map(Path::new);
     if find::wants_container(about, named, &places) {
-        return Ok(Program { version: None });
+        return Ok(None);
     }
     let found = match find::find(about, named, &places) {
         Ok(found) => found,
         // Where there is no program, an image may do.
-        Err(servers::Error::NotFound { .. }) => return Ok(Program { version: None }),
+        Err(servers::Error::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
     let version = server.version(&found).map_err(|error| {
@@ -118,9 +118,10 @@ pub fn ask(server: &str, binary: Option<&str>) -> Result<Program, String> {
             found.program.display()
         )
     })?;
-    Ok(Program {
-        version: Some(version),
-    })
+    Ok(Some(Program {
+        path: found.program.display().to_string(),
+        version,
+    }))
 }
 
 /// One line for all: what is measured again, and why others are not; `None` where there is nothing to say.
@@ -169,17 +170,20 @@ mod tests {
         (plan, baseline)
     }
 
-    fn version(version: &str) -> Result<Program, String> {
-        Ok(Program {
-            version: Some(version.to_owned()),
-        })
+    type Asked = Result<Option<Program>, String>;
+
+    fn program(path: &str, version: &str) -> Asked {
+        Ok(Some(Program {
+            path: path.to_owned(),
+            version: version.to_owned(),
+        }))
     }
 
     /// The usual program is 2.15; `/old` is still what it was.
-    fn usual(_: &str, binary: Option<&str>) -> Result<Program, String> {
+    fn usual(_: &str, binary: Option<&str>) -> Asked {
         match binary {
-            Some("/old") => version("2.10"),
-            _ => version("2.15"),
+            Some("/old") => program("/old", "2.10"),
+            _ => program("/new", "2.15"),
         }
     }
 
@@ -208,27 +212,38 @@ mod tests {
     }
 
     #[test]
+    fn two_builds_of_one_version_are_two_programs() {
+        let (plan, baseline) = runs(&["nats"]);
+        let builds = |_: &str, binary: Option<&str>| program(binary.unwrap_or("/new"), "2.10");
+        let choices = choose(&plan, &baseline, &builds);
+        assert!(
+            matches!(&choices[..], [Choice::Beside(it)] if it.program == "/old"),
+            "{choices:?}"
+        );
+    }
+
+    #[test]
     fn what_is_not_measured_again_says_why() {
         let (plan, baseline) = runs(&["nats"]);
-        let same = |_: &str, _: Option<&str>| version("2.10");
-        assert_eq!(why(&plan, &baseline, &same), "both are 2.10");
+        let same = |_: &str, _: Option<&str>| program("/old", "2.10");
+        assert_eq!(why(&plan, &baseline, &same), "both are 2.10 of /old");
         let gone = |_: &str, binary: Option<&str>| match binary {
             Some(_) => Err("no such file".to_owned()),
-            None => version("2.15"),
+            None => program("/new", "2.15"),
         };
         assert_eq!(
             why(&plan, &baseline, &gone),
             "/old, which was 2.10, is gone"
         );
         let replaced = |_: &str, binary: Option<&str>| match binary {
-            Some(_) => version("2.11"),
-            None => version("2.15"),
+            Some(old) => program(old, "2.11"),
+            None => program("/new", "2.15"),
         };
         assert_eq!(
             why(&plan, &baseline, &replaced),
             "/old is 2.11 now, and was 2.10"
         );
-        let contained = |_: &str, _: Option<&str>| Ok(Program { version: None });
+        let contained = |_: &str, _: Option<&str>| Ok(None);
         assert_eq!(why(&plan, &baseline, &contained), "it runs in a container");
 
         let mut other = baseline.clone();

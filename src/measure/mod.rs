@@ -8,6 +8,7 @@ pub mod header;
 pub mod host;
 pub mod instrument;
 pub mod latency;
+pub mod pace;
 pub mod percentile;
 pub(crate) mod proc;
 pub mod progress;

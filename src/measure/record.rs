@@ -219,6 +219,10 @@ pub struct Record {
     /// What the machine suffered in it besides.
     #[serde(default)]
     pub strain: Strain,
+    /// What always the same piece of work took just before and just after the trial: CPU time in nanoseconds, the mean of
+    /// both. More where the machine was slower.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_ns: Option<f64>,
     /// Why messages failed, and how often.
     pub reasons: BTreeMap<String, u64>,
     /// What the server said of itself.

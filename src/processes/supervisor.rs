@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::drivers;
 use crate::engine::task::Task;
+use crate::measure::pace;
 use crate::measure::progress::Progress;
 use crate::measure::record::Record;
 use crate::measure::verdict::Outcome;
@@ -247,6 +248,7 @@ fn one(
     };
     let limit = deadline(plan);
     let felt = Felt::of(&site.control_groups);
+    let before = pace::work_ns();
     let mut record = match Worker::start(reaper, &order) {
         Ok(worker) => worker.attend(limit, tell),
         Err(error) => Record {
@@ -254,6 +256,8 @@ fn one(
             ..Record::default()
         },
     };
+    let after = pace::work_ns();
+    record.work_ns = before.zip(after).map(|(one, other)| (one + other) / 2.0);
     limits(&mut record, &Felt::of(&site.control_groups).since(&felt));
     // The server's own words say more than what its clients saw of its end.
     if let (Some(failure), Some(trouble)) = (&mut record.failure, fleet.trouble(trial.broker)) {

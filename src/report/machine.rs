@@ -117,6 +117,24 @@ pub struct Strained {
     pub hot: Option<(usize, u64)>,
     /// Trials in which memory was short, and the largest share of time in which somebody waited for it, where told.
     pub memory: Option<(usize, Option<f64>)>,
+    /// The shortest and the longest time for the same piece of work around a trial, nanoseconds, where they are far apart.
+    pub pace: Option<[f64; 2]>,
+}
+
+/// Times for the same piece of work that are further apart than this share are told.
+const PACE_SHARE: f64 = 0.1;
+
+/// The shortest and the longest time for the same piece of work, nanoseconds; `None` of results that do not tell.
+fn work(results: &Results) -> Option<[f64; 2]> {
+    let times = results.standing().filter_map(|it| it.work_ns);
+    times
+        .map(|it| [it, it])
+        .reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])
+}
+
+/// `0.89 to 1.16 ms`, of nanoseconds.
+fn milliseconds([short, long]: [f64; 2]) -> String {
+    format!("{:.2} to {:.2} ms", short / 1e6, long / 1e6)
 }
 
 impl Strained {
@@ -143,6 +161,7 @@ impl Strained {
                     .reduce(f64::max);
             }
         }
+        strained.pace = work(results).filter(|it| it[1] > it[0] * (1.0 + PACE_SHARE));
         (strained != Strained::default()).then_some(strained)
     }
 
@@ -171,13 +190,21 @@ impl Strained {
             });
             format!("memory was short in {}{share}", trials(count))
         });
+        let pace = self.pace.map(|[short, long]| {
+            format!(
+                "the machine itself was faster at times: the same piece of work took {}",
+                milliseconds([short, long])
+            )
+        });
         let helps = [
             self.clock.map(|_| "set the governor to `performance`"),
             self.hot.map(|_| "cool the machine, or offer less"),
             self.memory
                 .map(|_| "free memory, or give brokers less: `limits: {memory: …}`"),
+            self.pace
+                .map(|_| "make more trials, and compare with other runs only in the same blocks: `--baseline`"),
         ];
-        let what: Vec<String> = [clock, hot, memory].into_iter().flatten().collect();
+        let what: Vec<String> = [clock, hot, memory, pace].into_iter().flatten().collect();
         let helps: Vec<&str> = helps.into_iter().flatten().collect();
         (what.join("; "), helps.join("; "))
     }
@@ -231,6 +258,10 @@ pub fn facts(results: &Results) -> Vec<(String, String)> {
         facts.push(("slowed down for heat".to_owned(), counted(hot, "time")));
     }
     facts.push(("waits for memory".to_owned(), wait));
+    if let Some(times) = work(results) {
+        let name = "time for the same piece of work".to_owned();
+        facts.push((name, milliseconds(times)));
+    }
     facts
 }
 
@@ -276,15 +307,17 @@ mod tests {
             record.strain.clock = Some([1800.0, 3000.0]);
             record.strain.throttled = u64::from(trial == 1);
             record.strain.memory_wait = Some(0.1 * f64::from(trial));
+            record.work_ns = Some(1e6 * f64::from(trial));
         });
         let (what, helps) = Strained::of(&strained).unwrap().say();
         assert_eq!(
             what,
             "the clock of the processors changed between 1800 and 3000 MHz in 2 trials; processors were slowed \
              down for heat 1 time in 1 trial; memory was short in 2 trials (others or the run waited for it in up \
-             to 20 % of the time)"
+             to 20 % of the time); the machine itself was faster at times: the same piece of work took 1.00 to \
+             2.00 ms"
         );
-        assert_eq!(helps.split("; ").count(), 3);
+        assert_eq!(helps.split("; ").count(), 4);
     }
 
     #[test]

@@ -243,6 +243,7 @@ pub(super) fn ahead(comparison: &Comparison) -> Option<String> {
         margin: headline.margin(),
         lower_is_better: lower,
         usual_noise: None,
+        drift: 0.0,
     };
     let found = decide(&[found]).pop()?;
     let estimate = found.ratio.filter(|ratio| ratio.is_finite())?;

@@ -105,3 +105,34 @@ pub fn interleaved(pairs: &[Pair]) -> Option<String> {
         )
     })
 }
+
+/// For which brokers the machine was faster or slower when the other side was measured, by how much at most, and what helps;
+/// `None` where it was for none.
+pub fn drifting(pairs: &[Pair]) -> Option<String> {
+    let paces = pairs.iter().filter_map(|it| Some((it, it.pace?)));
+    let paces: Vec<(String, f64)> = paces
+        .filter(|(_, pace)| pace.is_other)
+        .map(|(it, pace)| (printable(&it.label), pace.ratio))
+        .collect();
+    let far = |pace: f64| pace.ln().abs();
+    let most = paces.iter().map(|it| it.1);
+    let most = most.max_by(|a, b| far(*a).total_cmp(&far(*b)))?;
+    let labels: Vec<String> = paces.into_iter().map(|it| it.0).collect();
+    let how = match most > 1.0 {
+        true => format!(
+            "slower (the same piece of work took {} longer)",
+            percent(most - 1.0)
+        ),
+        false => format!(
+            "faster (the same piece of work took {} less time)",
+            percent(1.0 - most)
+        ),
+    };
+    let up_to = if labels.len() > 1 { "up to " } else { "" };
+    Some(format!(
+        "{}: the machine itself was {up_to}{how} when the second was measured, so nothing is called but what holds \
+         whether or not that made the difference; more trials do not help, measuring both in the same blocks does \
+         (`run --baseline`)",
+        numbers::listed(&labels)
+    ))
+}

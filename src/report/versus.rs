@@ -9,7 +9,7 @@ use super::headline::headline;
 use super::markdown::{escape, grid};
 use super::text::{Page, View};
 use super::verdicts::{
-    interleaved, interval, overall_name, percent, ratio, trials, value, verdict_name,
+    drifting, interleaved, interval, overall_name, percent, ratio, trials, value, verdict_name,
 };
 use super::{Format, csv};
 use crate::plan::PlannedBroker;
@@ -302,6 +302,7 @@ impl<'a> Versus<'a> {
             );
         }
         notes.extend(interleaved(&self.pairs));
+        notes.extend(drifting(&self.pairs));
         notes.extend(self.alone.iter().cloned());
         notes
     }
@@ -449,6 +450,7 @@ impl<'a> Versus<'a> {
                     "reference": pair.one_label,
                     "verdict": overall_name(pair),
                     "reason": pair.invalid(),
+                    "pace": pair.pace.map(|it| it.ratio),
                     "figures": figures,
                 })
             })

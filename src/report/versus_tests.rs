@@ -6,6 +6,7 @@ use super::{Format, View, junit};
 use crate::measure::latency::{Kind, Latency};
 use crate::measure::record::{Record, Slope};
 use crate::results::{Results, Stored, sample};
+use crate::scenario::workload::Load;
 use crate::stats::compare::{Options, best, brokers, runs};
 
 fn stored(name: &str, results: Results) -> Stored {
@@ -131,6 +132,80 @@ fn a_report_for_test_runners_has_a_case_for_each_figure() {
     let pairs = runs(&baseline.results, &candidate.results, &Options::default());
     let versus = Versus::runs(&baseline, &candidate, pairs);
     insta::assert_snapshot!("versus_junit", junit::render(&versus, "latency", false));
+}
+
+#[test]
+fn what_a_slower_machine_may_have_done_is_not_called_and_told() {
+    let words = |medians: [f64; 2], closed: bool, work: [f64; 2]| {
+        let side = |which: usize| {
+            let mut plan = sample::plan(&["nats"], 8);
+            if closed {
+                plan.workload.load = Load::Max;
+            }
+            let of = |record: &mut Record, _: usize, _: u32| record.work_ns = Some(work[which]);
+            stored("a", sample::run(plan, &[medians[which]], of))
+        };
+        let (baseline, candidate) = (side(0), side(1));
+        let pairs = runs(&baseline.results, &candidate.results, &Options::default());
+        let words = pairs[0].verdicts().map(|(_, it)| verdict_name(it));
+        let words = words.collect::<Vec<&str>>().join(" ");
+        let text = versus(&baseline, &candidate, Format::Text);
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        (words, text)
+    };
+    // The schedule sets the throughput, whatever the machine does.
+    let (said, text) = words([1e6, 1.3e6], false, [1e6, 1e6]);
+    assert_eq!(said, "unchanged regressed regressed regressed");
+    assert!(!text.contains("the machine itself"), "{text}");
+    let (said, text) = words([1e6, 1.3e6], false, [1e6, 1.3e6]);
+    assert_eq!(said, "unchanged inconclusive inconclusive inconclusive");
+    let told = "nats: the machine itself was slower (the same piece of work took 30 % longer) when the second was \
+                measured";
+    assert!(text.contains(told), "{text}");
+    let (said, _) = words([1e6, 2e6], false, [1e6, 1.3e6]);
+    assert_eq!(said, "unchanged regressed regressed regressed");
+    // Throughput of a closed loop falls as the work takes longer.
+    assert_eq!(words([1e6, 1e6], true, [1e6, 1e6]).0, "unchanged");
+    assert_eq!(words([1e6, 1e6], true, [1e6, 0.9e6]).0, "inconclusive");
+}
+
+#[test]
+fn the_machines_speed_decides_no_more_than_the_share_of_time_in_which_it_works() {
+    let words = |closed: bool, busy: f64, rate: f64, work: [f64; 2]| {
+        let side = |which: usize| {
+            let mut plan = sample::plan(&["nats"], 8);
+            if closed {
+                plan.workload.load = Load::Max;
+            }
+            let of = |record: &mut Record, _: usize, _: u32| {
+                record.work_ns = Some(work[which]);
+                record.usage.own_s = busy / 2.0 * record.usage.seconds;
+                record.usage.brokers_s = busy / 2.0 * record.usage.seconds;
+                record.rates.sent = rate;
+            };
+            stored("a", sample::run(plan, &[10e6], of))
+        };
+        let pairs = side(0);
+        let other = side(1);
+        let pairs = runs(&pairs.results, &other.results, &Options::default());
+        let words = pairs[0].verdicts().map(|(_, it)| verdict_name(it));
+        words.collect::<Vec<&str>>().join(" ")
+    };
+    let slower = [1e6, 1.2e6];
+    assert_eq!(words(true, 0.9, 5e3, slower), "inconclusive");
+    assert_eq!(words(true, 0.1, 5e3, slower), "unchanged");
+    // Fifty messages are under way at any time, so the usual one waits for work in a fiftieth of its time; the slowest may
+    // have waited for it alone.
+    let tail = "inconclusive inconclusive";
+    assert_eq!(
+        words(false, 0.02, 5e3, slower),
+        format!("unchanged unchanged {tail}")
+    );
+    // One is, in a fiftieth of the time: all the work is done then.
+    assert_eq!(
+        words(false, 0.02, 2.0, slower),
+        format!("unchanged inconclusive {tail}")
+    );
 }
 
 /// A baseline of 2.10, and a run of nats and, in the same blocks, of that program again, which takes as long as is said.

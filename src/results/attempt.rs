@@ -52,6 +52,9 @@ pub struct Attempt {
     /// What the machine suffered besides: clock rates, heat, memory.
     #[serde(default)]
     pub strain: Strain,
+    /// What always the same piece of work took just before and after it, as in [`Record::work_ns`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_ns: Option<f64>,
     /// Who used the CPU, where all cores were full.
     pub host_limited: Option<HostLimited>,
     /// What held a closed loop back; `None` in an open one.
@@ -157,6 +160,7 @@ impl Attempt {
             takers: record.takers.clone(),
             disturbed_at: disturbed_at(record, plan.disturbed.share.0),
             strain: record.strain,
+            work_ns: record.work_ns,
             host_limited: HostLimited::of(&record.usage),
             bound_by: match workload.load {
                 Load::Max => Bound::of(&record.usage),

@@ -100,6 +100,9 @@ pub struct Metric {
     /// The noise of equal trials on this machine, as [`Trials::noise`] of a side has it, where it is known:
     /// for where the trials are too few to show any.
     pub usual_noise: Option<f64>,
+    /// The logarithm of the ratio that equal sides would have if nothing but the machine's speed decided, which was not the
+    /// same for both; 0 where they were measured side by side.
+    pub drift: f64,
 }
 
 /// How a metric was judged.
@@ -173,9 +176,14 @@ impl Evidence {
         let shift = metric.trials.shift()?;
         let margin = metric.margin.ln_1p();
         let (outer, inner) = (margin + TIE, margin - TIE);
-        let (more, less) = (shift.above(outer), shift.below(-outer));
+        // How far the machine's speed decided is not known: what is said must hold if it did not at all, and if it did
+        // alone.
+        let both =
+            |probability: &dyn Fn(f64) -> f64| probability(0.0).max(probability(metric.drift));
+        let more = both(&|drift| shift.above(outer + drift));
+        let less = both(&|drift| shift.below(-outer + drift));
         // Both bounds must be refuted.
-        let same = shift.above(-inner).max(shift.below(inner));
+        let same = both(&|drift| shift.above(-inner + drift).max(shift.below(inner + drift)));
         let (worse, better) = match metric.lower_is_better {
             true => (more, less),
             false => (less, more),
@@ -195,7 +203,7 @@ impl Evidence {
 /// Trials that would probably settle a metric, if the truth is where the estimate is.
 fn needed(metric: &Metric, estimate: f64, metrics: usize) -> Option<usize> {
     let margin = metric.margin.ln_1p();
-    let distance = (estimate.abs() - margin).abs();
+    let distance = nearest(estimate, margin, metric.drift)?;
     let paired = matches!(metric.trials, Trials::Paired(_));
     let least = least(paired, 1.0 - (1.0 - CONFIDENCE) / metrics as f64);
     let count = metric.trials.count();
@@ -210,6 +218,16 @@ fn needed(metric: &Metric, estimate: f64, metrics: usize) -> Option<usize> {
     };
     let trials = sufficient(noise, distance, metrics, paired)?;
     (trials <= MOST).then_some(trials.max(count + 1))
+}
+
+/// How far the nearest bound is from the estimate, with and without what the machine's speed may have done; `None` where a
+/// bound lies between both, so that no number of trials tells.
+fn nearest(estimate: f64, margin: f64, drift: f64) -> Option<f64> {
+    let ends = [estimate, estimate - drift];
+    let side = |end: f64| (end > margin, end < -margin);
+    let distance = |end: f64| (end.abs() - margin).abs();
+    let nearest = distance(ends[0]).min(distance(ends[1]));
+    (side(ends[0]) == side(ends[1])).then_some(nearest)
 }
 
 /// How many trials of each side, or blocks, tell two equal sides to be *unchanged* and two that differ by
@@ -295,6 +313,7 @@ mod tests {
                         margin: 0.1,
                         lower_is_better: true,
                         usual_noise: None,
+                        drift: 0.0,
                     }
                 })
                 .collect();
@@ -350,10 +369,38 @@ mod tests {
             margin: 0.05,
             lower_is_better: true,
             usual_noise,
+            drift: 0.0,
         };
         let needed = |usual| decide(&[metric(usual)])[0].trials_needed;
         assert_eq!(needed(None), Some(4), "the least number");
         assert!(needed(Some(0.1)) > Some(20), "{:?}", needed(Some(0.1)));
+    }
+
+    #[test]
+    fn what_the_machines_own_speed_may_have_done_is_not_called() {
+        let said = |ratio: f64, drift: f64| {
+            let one: Vec<f64> = (0..10).map(|i| 1.0 + 0.001 * f64::from(i)).collect();
+            let other = one.iter().map(|it| it * ratio).collect();
+            let metric = Metric {
+                trials: Trials::Independent(one, other),
+                margin: 0.05,
+                lower_is_better: false,
+                usual_noise: None,
+                drift: f64::ln(drift),
+            };
+            let found = decide(&[metric]).remove(0);
+            (found.change, found.trials_needed.is_some())
+        };
+        assert_eq!(said(0.89, 1.0), (Change::Regressed, false));
+        // As much slower as the machine was: no number of trials tells.
+        assert_eq!(said(0.89, 0.89), (Change::Inconclusive, false));
+        // What the machine hides may be a regression, too.
+        assert_eq!(said(1.0, 1.1), (Change::Inconclusive, false));
+        // By far more than the machine: as it is with and without it.
+        assert_eq!(said(0.7, 0.89), (Change::Regressed, false));
+        assert_eq!(said(0.7, 1.1), (Change::Regressed, false));
+        assert_eq!(said(1.3, 1.1), (Change::Improved, false));
+        assert_eq!(said(1.0, 1.03), (Change::Unchanged, false));
     }
 
     #[test]
@@ -399,6 +446,7 @@ mod tests {
             margin: 0.05,
             lower_is_better,
             usual_noise: None,
+            drift: 0.0,
         };
         decide(&[metric]).remove(0)
     }
@@ -468,6 +516,7 @@ mod tests {
             margin: 0.05,
             lower_is_better: true,
             usual_noise: None,
+            drift: 0.0,
         };
         let worse = metric([120.0, 118.0, 121.0, 119.0]);
         // The rarest order of four and four has p = 2/70: enough for one, for none of two.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::shape::Shape;
 use crate::measure::verdict::Outcome;
 use crate::results::calibration::{Noise, Resolution};
 use crate::results::{Attempt, Results};
@@ -23,6 +24,8 @@ pub struct Group<'a> {
     /// not let a broker win that could mostly not keep up. Else it is what most of the others are, the
     /// worst of equals.
     pub outcome: Option<Outcome>,
+    /// Of the workload.
+    pub shape: Shape,
     /// From where on latencies are told apart on its machine.
     pub resolution: Resolution,
     /// How much equal trials of its kind were found to differ there.
@@ -53,6 +56,7 @@ impl<'a> Group<'a> {
         let driver = results.plan.brokers.get(broker).map(|it| &it.driver);
         let calibration = results.provenance.calibration.as_ref();
         Group {
+            shape: Shape::of(&results.plan.workload),
             resolution: calibration
                 .zip(driver)
                 .map_or(Resolution::default(), |(it, driver)| {
