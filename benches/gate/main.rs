@@ -166,7 +166,7 @@ impl Bench {
                     program(&bench.folder.path().join(name), name == "slower");
                 }
                 bench.write(kind.driver());
-                bench.run("baseline", &["--trials", "1", "--out", "baseline"]);
+                bench.run(Some("baseline"), &["--trials", "1", "--out", "baseline"]);
             }
         }
         bench
@@ -215,11 +215,8 @@ impl Bench {
     fn compare(&mut self, is_slower: bool, trials: usize) -> Said {
         self.runs += 1;
         let trials = trials.to_string();
-        let of_side = |runs: usize, side: &str| format!("{runs}-{side}");
-        let (one, other) = (
-            of_side(self.runs, "baseline"),
-            of_side(self.runs, "candidate"),
-        );
+        let one = format!("{}-baseline", self.runs);
+        let other = format!("{}-candidate", self.runs);
         let baseline = match &self.way {
             Way::Behind(server, line) => {
                 let url = &server.record().url;
@@ -231,17 +228,16 @@ impl Bench {
                 );
                 self.write(&broker);
                 line.set(DELAY);
-                self.run("", &["--trials", &trials, "--out", &one]);
+                self.run(None, &["--trials", &trials, "--out", &one]);
                 line.set(DELAY.mul_f64(if is_slower { self.kind.slower() } else { 1.0 }));
-                self.run("", &["--trials", &trials, "--out", &other]);
+                self.run(None, &["--trials", &trials, "--out", &other]);
                 self.folder.path().join(one).join("latest")
             }
             Way::Beside(baseline) => {
                 let home = if is_slower { "slower" } else { "equal" };
                 let before = baseline.to_str().expect("a path");
-                // Measured and not judged yet.
                 self.run(
-                    home,
+                    Some(home),
                     &["--trials", &trials, "--out", &other, "--baseline", before],
                 );
                 baseline.clone()
@@ -256,18 +252,18 @@ impl Bench {
         std::fs::write(self.folder.path().join("gate.yaml"), text).expect("a scenario");
     }
 
-    /// A run, with servers from the folder `home` unless it has no name.
-    fn run(&self, home: &str, further: &[&str]) {
+    /// A run; `home` is the folder of the servers that it starts, where it does.
+    fn run(&self, home: Option<&str>, further: &[&str]) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mqbench"));
         command.args(["run", "--quiet", "gate.yaml"]).args(further);
-        if !home.is_empty() {
+        if let Some(home) = home {
             command.env("MQBENCH_REDIS_HOME", self.folder.path().join(home));
         }
         let ended = command
             .current_dir(self.folder.path())
             .output()
             .expect("mqbench runs");
-        // A candidate may be worse: that is for the gate to say.
+        // Beside its baseline a run is judged, too; what is counted is asked of the gate.
         let is_expected = matches!(ended.status.code(), Some(0 | REGRESSED));
         assert!(is_expected, "{}", String::from_utf8_lossy(&ended.stderr));
     }

@@ -6,6 +6,8 @@ use crate::results::{Attempt, Results};
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers::{counted, listed, percent};
 
+/// Times for the same piece of work that are further apart than this share are told.
+const PACE_SHARE: f64 = 0.1;
 /// The most names in a sentence.
 const NAMES: usize = 3;
 /// The most spans of time in a sentence.
@@ -121,15 +123,15 @@ pub struct Strained {
     pub pace: Option<[f64; 2]>,
 }
 
-/// Times for the same piece of work that are further apart than this share are told.
-const PACE_SHARE: f64 = 0.1;
-
 /// The shortest and the longest time for the same piece of work, nanoseconds; `None` of results that do not tell.
 fn work(results: &Results) -> Option<[f64; 2]> {
     let times = results.standing().filter_map(|it| it.work_ns);
-    times
-        .map(|it| [it, it])
-        .reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])])
+    times.map(|it| [it, it]).reduce(both)
+}
+
+/// From the lower to the higher end of two ranges.
+fn both(one: [f64; 2], other: [f64; 2]) -> [f64; 2] {
+    [one[0].min(other[0]), one[1].max(other[1])]
 }
 
 /// `0.89 to 1.16 ms`, of nanoseconds.
@@ -145,7 +147,7 @@ impl Strained {
             if let (true, Some([low, high])) = (strain.clock_changed(), strain.clock) {
                 let (trials, range) = strained.clock.get_or_insert((0, [low, high]));
                 *trials += 1;
-                *range = [range[0].min(low), range[1].max(high)];
+                *range = both(*range, [low, high]);
             }
             if strain.throttled > 0 {
                 let (trials, times) = strained.hot.get_or_insert((0, 0));
@@ -190,10 +192,10 @@ impl Strained {
             });
             format!("memory was short in {}{share}", trials(count))
         });
-        let pace = self.pace.map(|[short, long]| {
+        let pace = self.pace.map(|times| {
             format!(
                 "the machine itself was faster at times: the same piece of work took {}",
-                milliseconds([short, long])
+                milliseconds(times)
             )
         });
         let helps = [
@@ -244,7 +246,7 @@ pub fn facts(results: &Results) -> Vec<(String, String)> {
     }
     let strains = || results.standing().map(|it| &it.strain);
     let clocks = strains().filter_map(|it| it.clock);
-    let clock = clocks.reduce(|a, b| [a[0].min(b[0]), a[1].max(b[1])]);
+    let clock = clocks.reduce(both);
     let not_told = || "not told".to_owned();
     let clock = clock.map_or_else(not_told, |[low, high]| format!("{low:.0} to {high:.0} MHz"));
     let waits = strains().filter_map(|it| it.memory_wait);

@@ -31,6 +31,13 @@ fn versus(baseline: &Stored, candidate: &Stored, format: Format) -> String {
     Versus::runs(baseline, candidate, pairs).render(format, &view)
 }
 
+/// What is said of each figure of the first broker that both have.
+fn said([baseline, candidate]: &[Stored; 2]) -> String {
+    let pairs = runs(&baseline.results, &candidate.results, &Options::default());
+    let words = pairs[0].verdicts().map(|(_, it)| verdict_name(it));
+    words.collect::<Vec<&str>>().join(" ")
+}
+
 /// One is the same, one is a third slower, one cannot keep up.
 fn pair() -> (Stored, Stored) {
     let baseline = run("before", &[150e3, 400e3, 2e6]);
@@ -111,14 +118,9 @@ fn what_the_generator_blurred_is_not_judged() {
     };
     let baseline = stored("a", sample::run(plan(), &[1e7], |_, _, _| {}));
     let candidate = stored("b", sample::run(plan(), &[1e6], late));
-    let pairs = runs(&baseline.results, &candidate.results, &Options::default());
-    let words = pairs[0]
-        .verdicts()
-        .map(|(_, verdict)| verdict_name(verdict));
-    let words: Vec<&str> = words.collect();
     assert_eq!(
-        words,
-        ["unchanged", "improved", "improved", "instrument-limited"]
+        said(&[baseline, candidate]),
+        "unchanged improved improved instrument-limited"
     );
 }
 
@@ -134,76 +136,78 @@ fn a_report_for_test_runners_has_a_case_for_each_figure() {
     insta::assert_snapshot!("versus_junit", junit::render(&versus, "latency", false));
 }
 
+/// Eight trials of nats with this median, in a closed loop or an open one.
+fn of_nats(median: f64, closed: bool, change: impl Fn(&mut Record)) -> Stored {
+    let mut plan = sample::plan(&["nats"], 8);
+    if closed {
+        plan.workload.load = Load::Max;
+    }
+    let results = sample::run(plan, &[median], |record, _, _| change(record));
+    stored("nats", results)
+}
+
 #[test]
 fn what_a_slower_machine_may_have_done_is_not_called_and_told() {
-    let words = |medians: [f64; 2], closed: bool, work: [f64; 2]| {
-        let side = |which: usize| {
-            let mut plan = sample::plan(&["nats"], 8);
-            if closed {
-                plan.workload.load = Load::Max;
-            }
-            let of = |record: &mut Record, _: usize, _: u32| record.work_ns = Some(work[which]);
-            stored("a", sample::run(plan, &[medians[which]], of))
-        };
-        let (baseline, candidate) = (side(0), side(1));
-        let pairs = runs(&baseline.results, &candidate.results, &Options::default());
-        let words = pairs[0].verdicts().map(|(_, it)| verdict_name(it));
-        let words = words.collect::<Vec<&str>>().join(" ");
-        let text = versus(&baseline, &candidate, Format::Text);
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        (words, text)
+    let sides = |medians: [f64; 2], closed: bool, work: [f64; 2]| {
+        [0, 1].map(|it| {
+            of_nats(medians[it], closed, |record| {
+                record.work_ns = Some(work[it])
+            })
+        })
+    };
+    let text = |[baseline, candidate]: &[Stored; 2]| {
+        let text = versus(baseline, candidate, Format::Text);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
     };
     // The schedule sets the throughput, whatever the machine does.
-    let (said, text) = words([1e6, 1.3e6], false, [1e6, 1e6]);
-    assert_eq!(said, "unchanged regressed regressed regressed");
-    assert!(!text.contains("the machine itself"), "{text}");
-    let (said, text) = words([1e6, 1.3e6], false, [1e6, 1.3e6]);
-    assert_eq!(said, "unchanged inconclusive inconclusive inconclusive");
+    let open = sides([1e6, 1.3e6], false, [1e6, 1e6]);
+    assert_eq!(said(&open), "unchanged regressed regressed regressed");
+    assert!(
+        !text(&open).contains("the machine itself"),
+        "{}",
+        text(&open)
+    );
+    let open = sides([1e6, 1.3e6], false, [1e6, 1.3e6]);
+    assert_eq!(
+        said(&open),
+        "unchanged inconclusive inconclusive inconclusive"
+    );
     let told = "nats: the machine itself was slower (the same piece of work took 30 % longer) when the second was \
                 measured";
-    assert!(text.contains(told), "{text}");
-    let (said, _) = words([1e6, 2e6], false, [1e6, 1.3e6]);
-    assert_eq!(said, "unchanged regressed regressed regressed");
+    assert!(text(&open).contains(told), "{}", text(&open));
+    let open = sides([1e6, 2e6], false, [1e6, 1.3e6]);
+    assert_eq!(said(&open), "unchanged regressed regressed regressed");
     // Throughput of a closed loop falls as the work takes longer.
-    assert_eq!(words([1e6, 1e6], true, [1e6, 1e6]).0, "unchanged");
-    assert_eq!(words([1e6, 1e6], true, [1e6, 0.9e6]).0, "inconclusive");
+    let closed = |work| said(&sides([1e6, 1e6], true, work));
+    assert_eq!(closed([1e6, 1e6]), "unchanged");
+    assert_eq!(closed([1e6, 0.9e6]), "inconclusive");
 }
 
 #[test]
 fn the_machines_speed_decides_no_more_than_the_share_of_time_in_which_it_works() {
-    let words = |closed: bool, busy: f64, rate: f64, work: [f64; 2]| {
-        let side = |which: usize| {
-            let mut plan = sample::plan(&["nats"], 8);
-            if closed {
-                plan.workload.load = Load::Max;
-            }
-            let of = |record: &mut Record, _: usize, _: u32| {
-                record.work_ns = Some(work[which]);
+    let words = |closed: bool, busy: f64, rate: f64| {
+        let sides = [1e6, 1.2e6].map(|work| {
+            of_nats(10e6, closed, |record| {
+                record.work_ns = Some(work);
                 record.usage.own_s = busy / 2.0 * record.usage.seconds;
                 record.usage.brokers_s = busy / 2.0 * record.usage.seconds;
                 record.rates.sent = rate;
-            };
-            stored("a", sample::run(plan, &[10e6], of))
-        };
-        let pairs = side(0);
-        let other = side(1);
-        let pairs = runs(&pairs.results, &other.results, &Options::default());
-        let words = pairs[0].verdicts().map(|(_, it)| verdict_name(it));
-        words.collect::<Vec<&str>>().join(" ")
+            })
+        });
+        said(&sides)
     };
-    let slower = [1e6, 1.2e6];
-    assert_eq!(words(true, 0.9, 5e3, slower), "inconclusive");
-    assert_eq!(words(true, 0.1, 5e3, slower), "unchanged");
+    assert_eq!(words(true, 0.9, 5e3), "inconclusive");
+    assert_eq!(words(true, 0.1, 5e3), "unchanged");
     // Fifty messages are under way at any time, so the usual one waits for work in a fiftieth of its time; the slowest may
     // have waited for it alone.
     let tail = "inconclusive inconclusive";
     assert_eq!(
-        words(false, 0.02, 5e3, slower),
+        words(false, 0.02, 5e3),
         format!("unchanged unchanged {tail}")
     );
     // One is, in a fiftieth of the time: all the work is done then.
     assert_eq!(
-        words(false, 0.02, 2.0, slower),
+        words(false, 0.02, 2.0),
         format!("unchanged inconclusive {tail}")
     );
 }

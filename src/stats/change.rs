@@ -51,7 +51,7 @@ impl Trials {
     }
 
     /// Of ratios; `None` where there are no trials, or some have values that have no ratio.
-    fn shift(&self) -> Option<Shift> {
+    pub(super) fn shift(&self) -> Option<Shift> {
         let log = |value: &f64| (*value > 0.0).then(|| value.ln());
         match self {
             Trials::Independent(one, other) => {

@@ -6,16 +6,14 @@ use super::change::{CONFIDENCE, Change, Decision, Metric, Trials, decide};
 use super::figure::{Asked, Figure};
 use super::group::Group;
 use super::median::median;
+use super::pace::Pace;
 use super::shape::Shape;
-use super::shift::{Shift, least};
+use super::shift::least;
 use crate::measure::verdict::Outcome;
 use crate::plan::{Plan, PlannedBroker};
+use crate::results::Results;
 use crate::results::calibration::Resolution;
-use crate::results::{Attempt, Results};
 use crate::scenario::units::Rate;
-
-/// Two times for the same piece of work that are no further apart are those of a machine that is as fast as before.
-const SAME_PACE: f64 = 0.02;
 
 /// What is compared.
 #[derive(Clone, Debug, Default)]
@@ -71,16 +69,6 @@ impl Compared {
     pub fn is_measured(&self) -> bool {
         self.trials.0 > 0 && self.trials.1 > 0
     }
-}
-
-/// The machine's own speed, of the second side beside the first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pace {
-    /// How many times as long the same piece of work took.
-    pub ratio: f64,
-    /// Whether it was another speed, as far as the trials tell: then a word is only said that holds whether or not that
-    /// made the difference.
-    pub is_other: bool,
 }
 
 /// Two sides.
@@ -328,70 +316,6 @@ impl Margin {
     }
 }
 
-/// How fast the machine was when the second side was measured; `None` where a side does not say.
-fn pace(one: &Group, other: &Group) -> Option<Pace> {
-    let work = |group: &Group| -> Vec<f64> {
-        let times = group.used().iter().filter_map(|it| it.work_ns);
-        times.filter(|it| *it > 0.0).map(f64::ln).collect()
-    };
-    let shift = Shift::independent(&work(one), &work(other))?;
-    let interval = shift.interval(CONFIDENCE);
-    let differs = interval.is_some_and(|(low, high)| low > 0.0 || high < 0.0);
-    let ratio = shift.estimate().exp();
-    Some(Pace {
-        ratio,
-        is_other: differs && ratio.ln().abs() >= SAME_PACE.ln_1p(),
-    })
-}
-
-/// The logarithm by which a figure differs at most between equal sides, for the machine's speed alone: where work takes longer,
-/// throughput falls by as much, latencies and CPU time grow.
-fn drift(figure: Figure, sides: [&Group; 2], pace: Pace) -> f64 {
-    let shares = sides.map(|group| speed_share(figure, group));
-    let most = pace.ratio.ln() * shares[0].max(shares[1]);
-    match figure {
-        _ if !pace.is_other => 0.0,
-        Figure::Sent | Figure::Received => -most,
-        Figure::Latency(..) | Figure::BrokerCpu | Figure::ClientCpu => most,
-    }
-}
-
-/// How much of a figure the speed of the processors decides at most, from 0 (nothing) to 1 (all).
-///
-/// What happens while no core is at work takes as long on a slow machine. So a closed loop follows the speed no further than
-/// in the share of time in which one is, and that is at most the number of busy cores. Of a message that is under way the
-/// same holds, if some message always is; if it is so for half of the time only, all work lies in that half, and its share there
-/// may be twice as large. That is about the usual message: those of the tail may be the ones that waited for work alone.
-fn speed_share(figure: Figure, group: &Group) -> f64 {
-    let of_used = |value: &dyn Fn(&Attempt) -> f64| {
-        median(group.used().iter().map(|it| value(it))).filter(|it| it.is_finite())
-    };
-    let busy = of_used(&|it| {
-        let usage = &it.usage;
-        let at_work = usage.own_s + usage.brokers_s + usage.interrupts_s + usage.kernel_s;
-        // A broker that nobody sees works, too.
-        let is_seen = usage.brokers_s > 0.0 && usage.seconds > 0.0;
-        if is_seen {
-            at_work / usage.seconds
-        } else {
-            1.0
-        }
-    });
-    let busy = busy.unwrap_or(1.0).min(1.0);
-    match figure {
-        // The schedule sets it.
-        Figure::Sent | Figure::Received if matches!(group.shape, Shape::Latency(_)) => 0.0,
-        Figure::Sent | Figure::Received => busy,
-        Figure::Latency(_, percent) if percent <= 50.0 => {
-            let under_way =
-                of_used(&|it| it.rates.sent * figure.value(it).unwrap_or(f64::NAN) / 1e9);
-            let covered = under_way.unwrap_or(0.0).clamp(busy, 1.0);
-            if covered > 0.0 { busy / covered } else { 1.0 }
-        }
-        Figure::Latency(..) | Figure::BrokerCpu | Figure::ClientCpu => 1.0,
-    }
-}
-
 /// What is known of a figure before it is judged.
 struct Draft {
     figure: Figure,
@@ -412,6 +336,7 @@ impl Draft {
         other: &Group,
         paired_from: Option<usize>,
         margin: Option<f64>,
+        pace: Option<Pace>,
     ) -> Draft {
         let values = |group: &Group| -> Vec<f64> {
             let used = group.used().iter();
@@ -446,7 +371,7 @@ impl Draft {
                 margin: margin.of(figure, medians.0),
                 lower_is_better: figure.lower_is_better(),
                 usual_noise: usual_noise.map(|it| it.noise),
-                drift: 0.0,
+                drift: pace.map_or(0.0, |it| it.drift(figure, one, other)),
             },
         }
     }
@@ -476,12 +401,8 @@ pub fn pair<'a>(
 ) -> Pair<'a> {
     let alone = 1.0 - (1.0 - CONFIDENCE) / figures.len() as f64;
     let paired_from = same_run.then(|| least(true, alone));
-    let pace = (!same_run).then(|| pace(&one, &other)).flatten();
-    let draft = |figure: &Figure| {
-        let mut draft = Draft::of(*figure, &one, &other, paired_from, margin);
-        draft.metric.drift = pace.map_or(0.0, |pace| drift(*figure, [&one, &other], pace));
-        draft
-    };
+    let pace = (!same_run).then(|| Pace::of(&one, &other)).flatten();
+    let draft = |figure: &Figure| Draft::of(*figure, &one, &other, paired_from, margin, pace);
     let drafts: Vec<Draft> = figures.iter().map(draft).collect();
     // What cannot be told is not asked: each figure more takes more trials for all.
     let clear = drafts.iter().filter(|draft| draft.is_clear());

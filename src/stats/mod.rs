@@ -12,6 +12,7 @@ pub mod history;
 pub mod levels;
 pub mod median;
 pub mod normal;
+pub mod pace;
 pub mod search;
 pub mod shape;
 pub mod shift;
