@@ -5,11 +5,17 @@ mod support;
 use std::time::Duration;
 
 use mqbench::drivers::faults::{Done, Faults, Model};
+use mqbench::engine::controller::Controller;
+use mqbench::engine::inbox::Inbox;
+use mqbench::engine::ledger::Ledger;
+use mqbench::engine::outbox::{Next, Outbox, ThreadRecords};
 use mqbench::engine::simulation::{Generator, simulate};
 use mqbench::engine::task::{Order, Task, WindowBy};
+use mqbench::measure::clock::{Clock as _, Monotonic};
 use mqbench::measure::latency::Kind;
 use mqbench::measure::percentile::{Percentile, percentile};
 use mqbench::measure::record::Record;
+use mqbench::measure::resources::Seen;
 use mqbench::measure::verdict::{Outcome, Promise, Verdict, judge};
 use mqbench::scenario::units::Rate;
 use mqbench::scenario::workload::{Arrival, Delivery, Load, Measure, Step};
@@ -307,6 +313,33 @@ fn reordering_is_not_judged_where_no_order_is_promised() {
         (record.audit.out_of_order, verdict.outcome),
         (0, Outcome::Ok)
     );
+}
+
+#[test]
+fn what_a_broker_delivers_again_is_held_to_no_place() {
+    let out_of_order = |redelivered: bool| {
+        let mut task = task();
+        task.workload.load = Load::Max;
+        task.workload.in_flight = 16;
+        task.phases.warmup = Duration::ZERO;
+        let ledger = Ledger::open(task).unwrap();
+        ledger.timeline.begin(Monotonic.now());
+        let records = ThreadRecords::new(&ledger);
+        let mut outbox = Outbox::new(&ledger, Monotonic, 0, &records);
+        let mut inbox = Inbox::new(&ledger, Monotonic, 0, 0);
+        assert!(matches!(outbox.poll(2), Next::Due(2)));
+        let mut sent = [Vec::new(), Vec::new()];
+        for bytes in &mut sent {
+            outbox.next().expect("a message").append_to(bytes);
+        }
+        let [first, second] = sent;
+        inbox.received(&second);
+        inbox.received_at(Monotonic.now(), &first, redelivered);
+        let record = Controller::new(&ledger).finish(Monotonic.now(), Seen::default());
+        assert_eq!((record.audit.received, record.audit.lost), (2, 0));
+        record.audit.out_of_order
+    };
+    assert_eq!([false, true].map(out_of_order), [1, 0]);
 }
 
 #[test]

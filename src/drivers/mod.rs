@@ -18,6 +18,7 @@ mod kafka_upkeep;
 pub mod loopback;
 mod loopback_bench;
 mod loopback_pipes;
+mod losses;
 pub mod mqtt;
 mod mqtt_address;
 mod mqtt_connection;

@@ -116,6 +116,37 @@ pub fn failed(doing: String, error: &Error) -> DriverError {
     }
 }
 
+/// What ended the work on a connection.
+#[derive(Debug, Default)]
+pub struct Trouble {
+    /// In the user's words.
+    pub why: String,
+    /// Whether the connection went, so that another may help.
+    pub is_lost: bool,
+}
+
+impl From<&Error> for Trouble {
+    fn from(error: &Error) -> Trouble {
+        let connection = match error {
+            Error::Connection(error)
+            | Error::Consumer(ConsumerError::Connection(error))
+            | Error::Producer(ProducerError::Connection(error)) => Some(error),
+            _ => None,
+        };
+        let is_lost = connection.is_some_and(|error| match error {
+            ConnectionError::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
+            ConnectionError::Disconnected
+            | ConnectionError::Canceled
+            | ConnectionError::Shutdown => true,
+            _ => false,
+        });
+        Trouble {
+            why: reason(error),
+            is_lost,
+        }
+    }
+}
+
 /// What an error of the library means.
 pub fn reason(error: &Error) -> String {
     match error {

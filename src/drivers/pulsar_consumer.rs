@@ -21,7 +21,8 @@ use pulsar::message::proto::MessageIdData;
 use pulsar::{ConsumerOptions, Error, SubType, TokioExecutor};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::pulsar_client::{ANSWERED_WITHIN, Client, client, failed, reason};
+use super::losses::again;
+use super::pulsar_client::{ANSWERED_WITHIN, Client, Trouble, client, failed};
 use super::pulsar_session::Trial;
 use super::{AsyncConsumer, DriverError};
 use crate::engine::inbox::Inbox;
@@ -35,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const LEAST_SPARE: u64 = 100_000;
 
 /// A message and the number of the subscription that it came by; why there will be none, otherwise.
-type Received = Result<(usize, Message<Vec<u8>>), String>;
+type Received = Result<(usize, Message<Vec<u8>>), Trouble>;
 type Subscribed = Consumer<Vec<u8>, TokioExecutor>;
 
 pub struct PulsarConsumer {
@@ -102,9 +103,9 @@ impl PulsarConsumer {
         // what comes to a non-persistent topic.
         match subscribed.answer().await {
             Ok(_) => Ok(subscribed),
-            Err(cause) => Err(DriverError {
+            Err(trouble) => Err(DriverError {
                 doing: doing(),
-                cause,
+                cause: trouble.why,
             }),
         }
     }
@@ -144,8 +145,11 @@ impl Subscriptions {
             let answer = match self.each[number].poll_next_unpin(context) {
                 Poll::Pending => continue,
                 Poll::Ready(Some(Ok(message))) => Ok((number, message)),
-                Poll::Ready(Some(Err(error))) => Err(reason(&error)),
-                Poll::Ready(None) => Err("the connection was lost".to_owned()),
+                Poll::Ready(Some(Err(error))) => Err(Trouble::from(&error)),
+                Poll::Ready(None) => Err(Trouble {
+                    why: "the connection was lost".to_owned(),
+                    is_lost: true,
+                }),
             };
             self.next = number + 1;
             return Poll::Ready(answer);
@@ -158,14 +162,17 @@ impl Subscriptions {
     ///
     /// Not to a ping of the library: it remembers only one, so that with its own in between it takes
     /// the connection for lost.
-    async fn answer(&mut self) -> Result<u64, String> {
+    async fn answer(&mut self) -> Result<u64, Trouble> {
         let each = self.each.iter_mut().map(Consumer::get_stats);
         let stats = match timeout(ANSWERED_WITHIN, try_join_all(each)).await {
             Ok(Ok(stats)) => stats,
-            Ok(Err(error)) => return Err(reason(&error)),
+            Ok(Err(error)) => return Err(Trouble::from(&error)),
             Err(_) => {
                 let seconds = ANSWERED_WITHIN.as_secs();
-                return Err(format!("no answer came within {seconds} s"));
+                return Err(Trouble {
+                    why: format!("no answer came within {seconds} s"),
+                    is_lost: false,
+                });
             }
         };
         let told = stats.into_iter().flatten();
@@ -180,19 +187,27 @@ impl Subscriptions {
 impl AsyncConsumer for PulsarConsumer {
     fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            let consumer = self.subscribe().await?;
+            let mut subscribed = self.subscribe().await?;
             inbox.ready();
-            let owed = Owed {
-                cumulative: matches!(self.kind(), SubType::Exclusive | SubType::Failover),
-                policy: self.trial.task.workload.ack,
-                ids: Vec::new(),
-                count: 0,
-            };
-            let cause = receive(consumer, owed, &mut inbox, &self.trial.again).await;
-            Err(DriverError {
-                doing: format!("receive from {}", self.trial.address.shown),
-                cause,
-            })
+            loop {
+                let owed = Owed {
+                    cumulative: matches!(self.kind(), SubType::Exclusive | SubType::Failover),
+                    policy: self.trial.task.workload.ack,
+                    ids: Vec::new(),
+                    count: 0,
+                };
+                let trouble = receive(subscribed, owed, &mut inbox, &self.trial.again).await;
+                let error = DriverError {
+                    doing: format!("receive from {}", self.trial.address.shown),
+                    cause: trouble.why,
+                };
+                if !trouble.is_lost {
+                    return Err(error);
+                }
+                subscribed = again(error, async || self.subscribe().await).await?;
+                inbox.new_epoch();
+                self.trial.losses.of_a_consumer();
+            }
         })
     }
 }
@@ -229,7 +244,7 @@ impl Owed {
     }
 
     /// Hands the acknowledgements to the library, which writes them.
-    async fn settle(&mut self, subscribed: &mut Subscriptions) -> Result<(), String> {
+    async fn settle(&mut self, subscribed: &mut Subscriptions) -> Result<(), Trouble> {
         self.count = 0;
         for (number, id) in self.ids.drain(..) {
             let consumer = &mut subscribed.each[number];
@@ -239,7 +254,7 @@ impl Owed {
             } else {
                 consumer.ack_with_id("", id).await
             };
-            done.map_err(|error| reason(&error.into()))?;
+            done.map_err(|error| Trouble::from(&error.into()))?;
         }
         Ok(())
     }
@@ -252,7 +267,7 @@ async fn receive(
     mut owed: Owed,
     inbox: &mut Inbox,
     again: &AtomicU64,
-) -> String {
+) -> Trouble {
     let mut alarm = pin!(sleep(IDLE));
     loop {
         let next = poll_fn(|context| subscribed.poll(context));
@@ -266,20 +281,20 @@ async fn receive(
                     continue;
                 }
             }
-            Either::Left((Err(why), _)) => return why,
+            Either::Left((Err(trouble), _)) => return trouble,
             Either::Right(_) if owed.count > 0 => {}
             Either::Right(_) => {
                 match subscribed.answer().await {
                     Ok(0) => {}
                     Ok(count) => drop(again.fetch_add(count, Ordering::Relaxed)),
-                    Err(why) => return why,
+                    Err(trouble) => return trouble,
                 }
                 alarm.as_mut().reset(Instant::now() + IDLE);
                 continue;
             }
         }
-        if let Err(why) = owed.settle(&mut subscribed).await {
-            return why;
+        if let Err(trouble) = owed.settle(&mut subscribed).await {
+            return trouble;
         }
         alarm.as_mut().reset(Instant::now() + IDLE);
     }

@@ -17,7 +17,8 @@ use pulsar::{Producer, ProducerOptions, TokioExecutor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::pulsar_client::{Inside, client, failed, reason};
+use super::losses::again;
+use super::pulsar_client::{Inside, Trouble, client, failed};
 use super::pulsar_session::Trial;
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
@@ -106,17 +107,25 @@ impl AsyncPublisher for PulsarPublisher {
         })
     }
 
-    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
+    fn run(&mut self, mut outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async move {
             let mut producers = match self.producers.take() {
                 Some(producers) => producers,
                 None => self.open().await?,
             };
-            let published = publish(&self.trial.task, producers.all(), outbox).await;
-            published.map_err(|cause| DriverError {
-                doing: format!("publish to {}", self.trial.address.shown),
-                cause,
-            })
+            let task = &self.trial.task;
+            while let Err(trouble) = publish(task, producers.all(), &mut outbox).await {
+                let error = DriverError {
+                    doing: format!("publish to {}", self.trial.address.shown),
+                    cause: trouble.why,
+                };
+                if !trouble.is_lost {
+                    return Err(error);
+                }
+                producers = again(error, async || self.open().await).await?;
+                self.trial.losses.of_a_publisher();
+            }
+            Ok(())
         })
     }
 }
@@ -127,8 +136,8 @@ type Sent = (Token, SendFuture);
 async fn publish(
     task: &Task,
     producers: &mut [Option<Link>],
-    mut outbox: AsyncOutbox,
-) -> Result<(), String> {
+    outbox: &mut AsyncOutbox,
+) -> Result<(), Trouble> {
     let acks = outbox.acks();
     let (sent, receipts) = mpsc::unbounded_channel();
     let (tell, lost) = oneshot::channel();
@@ -165,24 +174,24 @@ async fn publish(
                 // The task ends before this loop only where the runtime does.
                 Ok(receipt) => drop(sent.send((token, receipt))),
                 Err(error) => {
-                    let why = reason(&error);
-                    acks.failed(token, &why);
-                    problem = Some(why);
+                    let trouble = Trouble::from(&error);
+                    acks.failed(token, &trouble.why);
+                    problem = Some(trouble);
                     break 'load;
                 }
             }
         }
     }
-    if let Some(why) = &problem {
+    if let Some(trouble) = &problem {
         while let Some(message) = outbox.next() {
-            acks.failed(message.token, why);
+            acks.failed(message.token, &trouble.why);
         }
     }
     drop(sent);
     // Every receipt comes, or its time runs out.
     draining.join_next().await;
     match problem.or_else(|| lost.try_recv().ok()) {
-        Some(why) => Err(why),
+        Some(trouble) => Err(trouble),
         None => Ok(()),
     }
 }
@@ -193,7 +202,7 @@ async fn drain(
     mut sent: mpsc::UnboundedReceiver<Sent>,
     acks: Acks,
     acknowledged: bool,
-    tell: oneshot::Sender<String>,
+    tell: oneshot::Sender<Trouble>,
 ) {
     let mut tell = Some(tell);
     let mut under_way = FuturesUnordered::new();
@@ -219,11 +228,11 @@ async fn drain(
             Some((token, Ok(_))) if acknowledged => acks.acked(token),
             Some((_, Ok(_))) => {}
             Some((token, Err(error))) => {
-                let why = reason(&error);
-                acks.failed(token, &why);
+                let trouble = Trouble::from(&error);
+                acks.failed(token, &trouble.why);
                 if let Some(tell) = tell.take() {
                     // Nobody listens any more where the publisher has ended.
-                    let _ = tell.send(why);
+                    let _ = tell.send(trouble);
                 }
             }
             None => match sent.recv().await {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::{BoxFuture, join_all, try_join_all};
 use serde_json::Value;
 
+use super::losses::Losses;
 use super::pulsar_address::Address;
 use super::pulsar_consumer::PulsarConsumer;
 use super::pulsar_frames::Greeting;
@@ -33,6 +34,8 @@ pub struct Trial {
     pub persistent: bool,
     /// How many subscriptions the library has made again after it lost their connection.
     pub again: AtomicU64,
+    /// Connections that the library gave up, and others that were made in their place.
+    pub losses: Losses,
 }
 
 /// Asks the broker what it is, checks what was asked, and makes the topics.
@@ -95,6 +98,7 @@ async fn connect(task: &Task) -> Result<(Trial, Greeting), DriverError> {
                     login,
                     persistent,
                     again: AtomicU64::new(0),
+                    losses: Losses::default(),
                 };
                 return Ok((trial, greeting));
             }
@@ -384,15 +388,18 @@ impl Session for PulsarSession {
             true => "",
             false => ", and the broker dropped what came to its non-persistent topic meanwhile",
         };
-        match again {
-            0 => Vec::new(),
-            1 => vec![format!(
+        let again = match again {
+            0 => None,
+            1 => Some(format!(
                 "a subscription was lost with its connection and made again{meanwhile}"
-            )],
-            _ => vec![format!(
+            )),
+            _ => Some(format!(
                 "{again} subscriptions were lost with their connection and made again{meanwhile}"
-            )],
-        }
+            )),
+        };
+        let mut notes = self.trial.losses.notes(self.trial.task.delivery);
+        notes.extend(again);
+        notes
     }
 
     fn publisher(&self, publisher: u32) -> Publisher {

@@ -7,7 +7,8 @@ use lapin::Channel;
 use tokio::sync::Mutex;
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
-use super::rabbitmq_consumer::consume;
+use super::losses::again;
+use super::rabbitmq_consumer::{Reading, consume};
 use super::rabbitmq_link::{Link, Notes, greet};
 use super::rabbitmq_publisher::{open, publish};
 use super::rabbitmq_topology::{Topology, allowed};
@@ -225,7 +226,7 @@ impl Session for RabbitSession {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.notes.as_sentences()
+        self.notes.as_sentences(self.task.delivery)
     }
 
     fn publisher(&self, publisher: u32) -> Publisher {
@@ -289,27 +290,43 @@ struct RabbitPublisher {
     open: Option<(Link, Channel)>,
 }
 
+impl RabbitPublisher {
+    async fn open(&self) -> Result<(Link, Channel), DriverError> {
+        let link = Link::open(&self.task, &self.notes, self.publisher as usize).await?;
+        let channel = open(&link, &self.task).await?;
+        Ok((link, channel))
+    }
+}
+
 impl AsyncPublisher for RabbitPublisher {
     fn connect(&mut self) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async {
-            let place = self.publisher as usize;
-            let link = Link::open(&self.task, &self.notes, place).await?;
-            let channel = open(&link, &self.task).await?;
-            self.open = Some((link, channel));
+            self.open = Some(self.open().await?);
             Ok(())
         })
     }
 
-    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            if self.open.is_none() {
-                self.connect().await?;
-            }
-            let Some((link, channel)) = self.open.take() else {
-                return Ok(());
+    fn run(&mut self, mut outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async move {
+            let (mut link, mut channel) = match self.open.take() {
+                Some(open) => open,
+                None => self.open().await?,
             };
-            let (task, topology) = (&self.task, &self.topology);
-            publish(&link, &channel, task, topology, self.publisher, outbox).await?;
+            let (task, topology, publisher) = (&self.task, &self.topology, self.publisher);
+            while let Err(lost) =
+                publish(&link, &channel, task, topology, publisher, &mut outbox).await
+            {
+                if !lost.is_gone {
+                    return Err(lost.error);
+                }
+                (link, channel) = again(lost.error, async || {
+                    let (link, channel) = self.open().await?;
+                    topology.declare(&link).await?;
+                    Ok((link, channel))
+                })
+                .await?;
+                self.notes.losses.of_a_publisher();
+            }
             link.close().await;
             Ok(())
         })
@@ -325,14 +342,34 @@ struct RabbitConsumer {
 }
 
 impl AsyncConsumer for RabbitConsumer {
-    fn run(&mut self, inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+    fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
-            let link = Link::open(&self.task, &self.notes, self.consumer as usize).await?;
+            let (task, topology, notes) = (&*self.task, &*self.topology, &*self.notes);
+            let open = async || Link::open(task, &self.notes, self.consumer as usize).await;
             // One of them looks after what expires, too.
             let counts = (self.group, self.consumer) == (0, 0);
-            let dead = counts.then_some(&*self.notes);
-            let queues = self.topology.read_by(&self.task, self.group, self.consumer);
-            consume(&link, &self.task, &self.topology, queues, dead, inbox).await
+            let dead = counts.then_some(notes);
+            let queues = topology.read_by(task, self.group, self.consumer);
+            let reading = |queue| Reading {
+                queue,
+                offset: None,
+            };
+            let mut queues: Vec<Reading> = queues.into_iter().map(reading).collect();
+            let mut link = open().await?;
+            loop {
+                let Err(lost) = consume(&link, task, topology, &mut queues, dead, &mut inbox).await;
+                if !lost.is_gone {
+                    return Err(lost.error);
+                }
+                link = again(lost.error, async || {
+                    let link = open().await?;
+                    topology.declare(&link).await?;
+                    Ok(link)
+                })
+                .await?;
+                inbox.new_epoch();
+                notes.losses.of_a_consumer();
+            }
         })
     }
 }

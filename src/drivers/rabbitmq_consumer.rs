@@ -1,5 +1,6 @@
 //! Consuming from RabbitMQ: a channel for each queue, deliveries acknowledged many at a time.
 
+use std::convert::Infallible;
 use std::future::{pending, ready};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -8,13 +9,13 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt, once, select_all};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Consumer as LapinConsumer};
 use tokio::time::{Instant, sleep_until};
 
 use super::DriverError;
-use super::rabbitmq_link::{Link, Notes};
-use super::rabbitmq_topology::Topology;
+use super::rabbitmq_link::{Link, Lost, Notes};
+use super::rabbitmq_topology::{OFFSET, Topology};
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::Delivery as Promise;
@@ -30,10 +31,10 @@ pub async fn consume(
     link: &Link,
     task: &Task,
     topology: &Topology,
-    queues: Vec<ShortString>,
+    queues: &mut [Reading],
     dead: Option<&Notes>,
-    mut inbox: Inbox,
-) -> Result<(), DriverError> {
+    inbox: &mut Inbox,
+) -> Result<Infallible, Lost> {
     let wrong = |error| link.failed("subscribe", &error);
     // A stream takes no other credit than acknowledgements.
     let acknowledged = task.delivery != Promise::AtMostOnce || topology.is_stream();
@@ -43,7 +44,7 @@ pub async fn consume(
         ..BasicConsumeOptions::default()
     };
     let (mut deliveries, mut read) = (Vec::new(), Vec::new());
-    for queue in queues {
+    for reading in &*queues {
         // Acknowledgements count the deliveries of a channel, and several queues on one would reach us
         // in another order than they were counted in.
         let channel = link.channel().await?;
@@ -51,8 +52,9 @@ pub async fn consume(
             let set = channel.basic_qos(prefetch, BasicQosOptions::default());
             set.await.map_err(wrong)?;
         }
-        let arguments = topology.consume_arguments();
-        let consumer = channel.basic_consume(queue, ShortString::default(), options, arguments);
+        let arguments = topology.consume_arguments(reading.offset);
+        let (queue, tag) = (reading.queue.clone(), ShortString::default());
+        let consumer = channel.basic_consume(queue, tag, options, arguments);
         let (place, consumer) = (read.len(), consumer.await.map_err(wrong)?);
         // The end of one subscription must be seen although others go on.
         let consumer = consumer.map(Some).chain(once(ready(None)));
@@ -81,15 +83,16 @@ pub async fn consume(
     };
     let receiver = Receiver {
         read,
+        streams: topology.is_stream().then_some(queues),
         every: acknowledged.then(|| task.workload.ack.every.clamp(1, most)),
         within: task.workload.ack.within,
     };
     let receiving = async {
         match deliveries.as_mut_slice() {
-            [only] => receiver.receive(only, &mut inbox).await,
+            [only] => receiver.receive(only, inbox).await,
             _ => {
                 let mut all = select_all(deliveries);
-                receiver.receive(&mut all, &mut inbox).await
+                receiver.receive(&mut all, inbox).await
             }
         }
     };
@@ -99,12 +102,19 @@ pub async fn consume(
     };
     Err(match ended {
         Some(error) => link.lost("receive", &error).await,
-        None => DriverError {
+        None => Lost::from(DriverError {
             doing: format!("receive at {}", link.address),
             cause: "the server ended the subscription: its queue was deleted, or its node is down"
                 .to_owned(),
-        },
+        }),
     })
+}
+
+/// A queue that a consumer reads, whatever becomes of its connection.
+pub struct Reading {
+    pub queue: ShortString,
+    /// Of a stream: of the last message that was read.
+    pub offset: Option<i64>,
 }
 
 /// One queue, with the channel that it is read on.
@@ -115,8 +125,10 @@ struct Read {
 }
 
 /// Receives and acknowledges.
-struct Receiver {
+struct Receiver<'q> {
     read: Vec<Read>,
+    /// Streams remember no reader: it must know by itself how far it came.
+    streams: Option<&'q mut [Reading]>,
     /// `None` where the server wants no acknowledgements.
     every: Option<u32>,
     within: Duration,
@@ -125,7 +137,7 @@ struct Receiver {
 /// A delivery with the place of its queue; `None` at the end of a subscription.
 type Next = (usize, Option<lapin::Result<Delivery>>);
 
-impl Receiver {
+impl Receiver<'_> {
     /// Receives until a subscription ends, and says why; `None` if the server ended it.
     async fn receive(
         mut self,
@@ -151,6 +163,9 @@ impl Receiver {
                         Err(error) => return Some(error),
                     };
                     inbox.received_at(inbox.stamp(), &delivery.data, delivery.redelivered);
+                    if let Some(streams) = &mut self.streams {
+                        streams[place].offset = offset(&delivery);
+                    }
                     burst += 1;
                     if burst == BURST {
                         burst = 0;
@@ -179,6 +194,15 @@ impl Receiver {
                 }));
             }
         }
+    }
+}
+
+/// Where in its stream a message stands.
+fn offset(delivery: &Delivery) -> Option<i64> {
+    let headers = delivery.properties.headers().as_ref()?;
+    match headers.inner().get(OFFSET)? {
+        AMQPValue::LongLongInt(offset) => Some(*offset),
+        _ => None,
     }
 }
 

@@ -18,11 +18,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::DriverError;
+use super::losses::Losses;
 use super::target::{CONNECT_TIMEOUT, shown, url};
 use super::tls;
 use crate::engine::shared::lock;
 use crate::engine::task::Task;
 use crate::scenario::brokers::Tls;
+use crate::scenario::workload::Delivery;
 
 /// Both sides say something at least so often; a server that has not for twice as long is gone.
 const HEARTBEAT_SECONDS: u16 = 4;
@@ -35,12 +37,16 @@ const FRAME_HEAD: usize = 7;
 const METHOD_FRAME: u8 = 1;
 /// The greeting of a server is far shorter.
 const LARGEST_GREETING: usize = 64 << 10;
+/// The code with which a server that is shut down ends connections.
+const CONNECTION_FORCED: u16 = 320;
 /// After so long a farewell that is not answered is given up.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// What happened on any connection of the trial that a reader of its figures must know.
 #[derive(Debug, Default)]
 pub struct Notes {
+    /// Connections that were lost.
+    pub losses: Losses,
     blocked: Mutex<Blocked>,
     /// Messages that expired.
     pub dead: AtomicU64,
@@ -72,8 +78,8 @@ impl Notes {
     }
 
     /// For the user.
-    pub fn as_sentences(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+    pub fn as_sentences(&self, delivery: Delivery) -> Vec<String> {
+        let mut notes = self.losses.notes(delivery);
         let blocked = lock(&self.blocked);
         if blocked.times > 0 {
             let open: Duration = blocked.since.iter().map(Instant::elapsed).sum();
@@ -104,7 +110,49 @@ pub struct Link {
     pub address: String,
     events: JoinHandle<()>,
     /// What the server complained of when it closed a channel, or the connection.
-    complaint: watch::Receiver<Option<String>>,
+    complaint: watch::Receiver<Option<Complaint>>,
+}
+
+/// Why a channel or a connection is of no use any more.
+#[derive(Clone, Debug)]
+struct Complaint {
+    why: String,
+    /// Whether the connection went, rather than that something was refused.
+    is_gone: bool,
+}
+
+impl Complaint {
+    fn of(error: &lapin::Error) -> Complaint {
+        let is_gone = match error.kind() {
+            ErrorKind::IOError(_)
+            | ErrorKind::MissingHeartbeatError
+            | ErrorKind::InvalidConnectionState(_) => true,
+            ErrorKind::ProtocolError(error) => error.get_id() == CONNECTION_FORCED,
+            _ => false,
+        };
+        Complaint {
+            why: reason(error),
+            is_gone,
+        }
+    }
+}
+
+/// What ended the work on a connection.
+#[derive(Debug)]
+pub struct Lost {
+    /// What was attempted, and why it failed.
+    pub error: DriverError,
+    /// Whether another connection may help.
+    pub is_gone: bool,
+}
+
+impl From<DriverError> for Lost {
+    fn from(error: DriverError) -> Lost {
+        Lost {
+            error,
+            is_gone: false,
+        }
+    }
 }
 
 impl Drop for Link {
@@ -174,24 +222,26 @@ impl Link {
 
     /// Why a channel or the connection is of no use any more: who finds it closed has often not heard
     /// what the server said.
-    pub async fn why(&self, error: &lapin::Error) -> String {
+    async fn complaint(&self, error: &lapin::Error) -> Complaint {
         let mut complaint = self.complaint.clone();
         if is_aftermath(error) {
             let told = timeout(FAREWELL, complaint.wait_for(Option::is_some)).await;
             if let Ok(Ok(told)) = told
-                && let Some(why) = told.clone()
+                && let Some(complaint) = told.clone()
             {
-                return why;
+                return complaint;
             }
         }
-        reason(error)
+        Complaint::of(error)
     }
 
     /// What was attempted when the connection or the channel was lost, and why it was.
-    pub async fn lost(&self, doing: &str, error: &lapin::Error) -> DriverError {
-        DriverError {
-            doing: format!("{doing} at {}", self.address),
-            cause: self.why(error).await,
+    pub async fn lost(&self, doing: &str, error: &lapin::Error) -> Lost {
+        let Complaint { why, is_gone } = self.complaint(error).await;
+        let doing = format!("{doing} at {}", self.address);
+        Lost {
+            error: DriverError { doing, cause: why },
+            is_gone,
         }
     }
 
@@ -215,7 +265,7 @@ fn is_aftermath(error: &lapin::Error) -> bool {
 fn listen(
     connection: &Connection,
     notes: &Arc<Notes>,
-) -> (JoinHandle<()>, watch::Receiver<Option<String>>) {
+) -> (JoinHandle<()>, watch::Receiver<Option<Complaint>>) {
     let notes = Arc::clone(notes);
     let (complain, complaint) = watch::channel(None);
     let mut events = Box::pin(connection.events_listener());
@@ -228,7 +278,7 @@ fn listen(
                     // The first is the cause of the others.
                     complain.send_if_modified(|told| {
                         let is_first = told.is_none();
-                        told.get_or_insert_with(|| reason(&error));
+                        told.get_or_insert_with(|| Complaint::of(&error));
                         is_first
                     });
                 }

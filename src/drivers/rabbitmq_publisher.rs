@@ -15,7 +15,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 
 use super::DriverError;
-use super::rabbitmq_link::Link;
+use super::rabbitmq_link::{Link, Lost};
 use super::rabbitmq_topology::{HEADER, Route, Topology};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::pacing::AsyncOutbox;
@@ -74,15 +74,15 @@ pub async fn open(link: &Link, task: &Task) -> Result<Channel, DriverError> {
     Ok(channel)
 }
 
-/// Sends until the outbox has no more and everything is confirmed.
+/// Sends until the outbox has no more and everything is confirmed, or the connection is lost.
 pub async fn publish(
     link: &Link,
     channel: &Channel,
     task: &Task,
     topology: &Topology,
     publisher: u32,
-    mut outbox: AsyncOutbox,
-) -> Result<(), DriverError> {
+    outbox: &mut AsyncOutbox,
+) -> Result<(), Lost> {
     let properties = properties(task, topology, publisher);
     let mandatory = task.acks && task.flag("mandatory");
     // With confirms it is the window that bounds what is under way.
@@ -143,7 +143,7 @@ pub async fn publish(
     };
     let lost = link.lost("publish", error).await;
     for token in &settling.lost {
-        settling.acks.failed(*token, &lost.cause);
+        settling.acks.failed(*token, &lost.error.cause);
     }
     Err(lost)
 }

@@ -21,6 +21,8 @@ const QUORUM: &str = "quorum";
 const CLASSIC: &str = "classic";
 /// The header by which a headers exchange knows a destination.
 pub const HEADER: &str = "mqbench";
+/// Where a stream is read from, and where a message stands in it.
+pub const OFFSET: &str = "x-stream-offset";
 
 /// Where one destination's messages go.
 #[derive(Clone, Debug)]
@@ -190,12 +192,17 @@ impl Topology {
         }
     }
 
-    /// With what a consumer subscribes: a stream must be told from where.
-    pub fn consume_arguments(&self) -> FieldTable {
+    /// With what a consumer subscribes: a stream must be told from where. `read` is the offset of the last message that
+    /// was read before.
+    pub fn consume_arguments(&self, read: Option<i64>) -> FieldTable {
         let mut arguments = FieldTable::default();
         if self.is_stream() {
-            let from = if self.from_beginning { "first" } else { "next" };
-            arguments.insert("x-stream-offset".into(), text(from));
+            let from = match read {
+                Some(offset) => AMQPValue::LongLongInt(offset + 1),
+                None if self.from_beginning => text("first"),
+                None => text("next"),
+            };
+            arguments.insert(OFFSET.into(), from);
         }
         arguments
     }

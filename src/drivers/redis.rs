@@ -13,7 +13,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, RedisWrite, ToRedisArgs, Value, cmd};
 
 use super::descriptor::{OptionKind, OptionSpec};
-use super::redis_connection::{address, connect};
+use super::losses::Losses;
+use super::redis_connection::{address, connect, connect_again, is_lost};
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::outbox::Message;
@@ -150,14 +151,16 @@ pub trait Commands: Send {
 pub struct RedisPublisher<C> {
     task: Arc<Task>,
     commands: C,
+    losses: Arc<Losses>,
     connection: Option<MultiplexedConnection>,
 }
 
 impl<C: Commands> RedisPublisher<C> {
-    pub fn new(task: &Arc<Task>, commands: C) -> Self {
+    pub fn new(task: &Arc<Task>, commands: C, losses: &Arc<Losses>) -> Self {
         RedisPublisher {
             task: Arc::clone(task),
             commands,
+            losses: Arc::clone(losses),
             connection: None,
         }
     }
@@ -177,16 +180,37 @@ impl<C: Commands> AsyncPublisher for RedisPublisher<C> {
                 Some(connection) => connection,
                 None => connect(&self.task, ANSWER_WITHIN).await?,
             };
-            let task = self.task.as_ref();
-            let sending = Sending {
-                task,
-                batch: task.count("batch").unwrap_or(64) as usize,
-                pipelines: task.count("pipelines").unwrap_or(4) as usize,
-            };
-            let command = |message: &Message<'_>| self.commands.command(message);
-            let sending = pin!(sending.run(&connection, outbox, command));
-            beside(sending, self.commands.upkeep(task)).await
+            let sending = pin!(self.send_all(connection, outbox));
+            beside(sending, self.commands.upkeep(&self.task)).await
         })
+    }
+}
+
+impl<C: Commands> RedisPublisher<C> {
+    /// Sends until the outbox has no more. In place of a connection that is lost it takes another, if the server is there
+    /// again soon: what was under way then has failed, whether or not the server has it.
+    async fn send_all(
+        &self,
+        mut connection: MultiplexedConnection,
+        mut outbox: AsyncOutbox,
+    ) -> Result<(), DriverError> {
+        let task = self.task.as_ref();
+        let sending = Sending {
+            acks: task.acks,
+            batch: task.count("batch").unwrap_or(64) as usize,
+            pipelines: task.count("pipelines").unwrap_or(4) as usize,
+        };
+        let command = |message: &Message<'_>| self.commands.command(message);
+        while let Err(error) = sending.run(&connection, &mut outbox, command).await {
+            let is_lost = is_lost(&error);
+            let wrong = failed(task, "publish")(error);
+            if !is_lost {
+                return Err(wrong);
+            }
+            connection = connect_again(wrong, task, ANSWER_WITHIN).await?;
+            self.losses.of_a_publisher();
+        }
+        Ok(())
     }
 }
 
@@ -203,23 +227,24 @@ pub async fn beside(
 }
 
 /// How a publisher sends.
-struct Sending<'t> {
-    task: &'t Task,
+struct Sending {
+    /// Whether answers are acknowledgements.
+    acks: bool,
     /// Messages of one pipeline at most.
     batch: usize,
     /// Pipelines under way at most.
     pipelines: usize,
 }
 
-impl Sending<'_> {
-    /// Sends until the outbox has no more and everything is answered. All that is due goes out in one
-    /// pipeline; while some are under way, what becomes due is collected for the next.
+impl Sending {
+    /// Sends until the outbox has no more and everything is answered, or a pipeline fails. All that is due goes out in
+    /// one pipeline; while some are under way, what becomes due is collected for the next.
     async fn run(
         &self,
         connection: &MultiplexedConnection,
-        mut outbox: AsyncOutbox,
+        outbox: &mut AsyncOutbox,
         command: impl Fn(&Message<'_>) -> Cmd,
-    ) -> Result<(), DriverError> {
+    ) -> RedisResult<()> {
         let acks = outbox.acks();
         let mut under_way = FuturesUnordered::new();
         let mut spare: Vec<Batch> = Vec::new();
@@ -273,13 +298,13 @@ impl Sending<'_> {
         problem.map_or(Ok(()), Err)
     }
 
-    /// Says what became of the messages of one pipeline; what is returned ends the publisher.
+    /// Says what became of the messages of one pipeline; after what is returned the connection is of no use.
     fn settle(
         &self,
         acks: &Acks,
         batch: &Batch,
         answer: RedisResult<Vec<Value>>,
-    ) -> Option<DriverError> {
+    ) -> Option<RedisError> {
         let answers = match answer {
             Ok(answers) => answers,
             Err(error) => {
@@ -287,13 +312,12 @@ impl Sending<'_> {
                 for token in &batch.tokens {
                     acks.failed(*token, &cause);
                 }
-                let doing = format!("publish to {}", address(self.task));
-                return Some(DriverError { doing, cause });
+                return Some(error);
             }
         };
         let refused = |value: &Value| matches!(value, Value::ServerError(_));
         if !answers.iter().any(refused) {
-            if self.task.acks {
+            if self.acks {
                 acks.acked_all(batch.tokens.iter().copied());
             }
             return None;
@@ -301,39 +325,11 @@ impl Sending<'_> {
         for (token, answer) in batch.tokens.iter().zip(&answers) {
             match answer {
                 Value::ServerError(error) => acks.failed(*token, error),
-                _ if self.task.acks => acks.acked(*token),
+                _ if self.acks => acks.acked(*token),
                 _ => {}
             }
         }
         None
-    }
-}
-
-/// A publisher's connection: made before the load starts.
-pub struct Connected {
-    task: Arc<Task>,
-    connection: Option<MultiplexedConnection>,
-}
-
-impl Connected {
-    pub fn new(task: &Arc<Task>) -> Connected {
-        Connected {
-            task: Arc::clone(task),
-            connection: None,
-        }
-    }
-
-    pub async fn connect(&mut self) -> Result<(), DriverError> {
-        self.connection = Some(connect(&self.task, ANSWER_WITHIN).await?);
-        Ok(())
-    }
-
-    /// Takes it, or makes one where nobody has.
-    pub async fn take(&mut self) -> Result<MultiplexedConnection, DriverError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => connect(&self.task, ANSWER_WITHIN).await,
-        }
     }
 }
 

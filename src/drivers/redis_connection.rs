@@ -1,19 +1,21 @@
 //! How the Redis drivers reach a server: its address, the login, encryption, and how long they try.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisError, RedisResult, ServerErrorKind, cmd,
 };
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::DriverError;
-use super::redis::reason;
-use super::target::{CONNECT_TIMEOUT, GONE_AFTER, shown, url};
+use super::losses::again;
+use super::redis::{failed, reason};
+use super::target::{CONNECT_TIMEOUT, shown, url};
 use super::tls;
 use crate::engine::task::Task;
 use crate::scenario::brokers::Tls;
@@ -23,9 +25,6 @@ pub const SCHEMES: &[&str] = &["redis", "rediss", "valkey", "valkeys", "redis+un
 const ENCRYPTED: &[&str] = &["rediss", "valkeys"];
 /// What both drivers honour of an entry's settings.
 pub const SECURITY: &[&str] = &["user", "password", "token", "tls"];
-
-/// How long after a loss or a failed attempt the next connection is tried.
-const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Where a server is and how it wants to be spoken to.
 struct Way {
@@ -142,28 +141,26 @@ pub async fn connect(
     in_time(task, way.connect(answer_within)).await
 }
 
-/// Another connection in place of one that was lost, if the server is there again soon; otherwise what
-/// happened instead.
+/// Another connection in place of one that was lost, if the server is there again soon.
 pub async fn connect_again(
+    lost: DriverError,
     task: &Task,
     answer_within: Duration,
-) -> Result<MultiplexedConnection, String> {
-    let end = Instant::now() + GONE_AFTER;
-    let mut why = String::new();
-    while Instant::now() < end {
-        sleep(AGAIN_AFTER).await;
-        match timeout_at(end.into(), connect(task, answer_within)).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => why = format!(" ({})", error.cause),
-            Err(_) => {}
-        }
-    }
-    Err(format!("not back after {} s{why}", GONE_AFTER.as_secs()))
+) -> Result<MultiplexedConnection, DriverError> {
+    again(lost, async || {
+        let mut connection = connect(task, answer_within).await?;
+        // A server that reads its files takes connections, and answers everything with an error.
+        let answer: RedisResult<()> = cmd("PING").query_async(&mut connection).await;
+        answer.map_err(failed(task, "connect"))?;
+        Ok(connection)
+    })
+    .await
 }
 
 /// Whether another connection may help: a server that says nothing for too long is not helped by it.
 pub fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() && !error.is_timeout()
+    let is_reading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading);
+    is_reading || error.is_io_error() && !error.is_timeout()
 }
 
 /// A connection that subscribes to channels.

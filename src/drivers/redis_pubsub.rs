@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use futures_util::{StreamExt, TryFutureExt};
+use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Cmd, cmd};
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
+use super::losses::{Losses, again};
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed, reason,
     setting, version,
@@ -98,6 +100,7 @@ impl Driver for RedisPubSub {
             Ok(Box::new(PubSubSession {
                 task: Arc::new(task.clone()),
                 facts,
+                losses: Arc::default(),
             }) as Box<dyn Session>)
         })
     }
@@ -106,6 +109,7 @@ impl Driver for RedisPubSub {
 struct PubSubSession {
     task: Arc<Task>,
     facts: Vec<(String, String)>,
+    losses: Arc<Losses>,
 }
 
 impl Session for PubSubSession {
@@ -113,17 +117,22 @@ impl Session for PubSubSession {
         self.facts.clone()
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.losses.notes(self.task.delivery)
+    }
+
     fn publisher(&self, _publisher: u32) -> Publisher {
         let task = &self.task;
         let channels =
             (0..task.workload.destinations.max(1)).map(|number| task.destination(number));
         let publish = Publish(channels.collect());
-        Publisher::Async(Box::new(RedisPublisher::new(task, publish)))
+        Publisher::Async(Box::new(RedisPublisher::new(task, publish, &self.losses)))
     }
 
     fn consumer(&self, _group: u32, consumer: u32) -> Consumer {
         Consumer::Async(Box::new(PubSubConsumer {
             task: Arc::clone(&self.task),
+            losses: Arc::clone(&self.losses),
             consumer,
         }))
     }
@@ -144,6 +153,7 @@ impl Commands for Publish {
 
 struct PubSubConsumer {
     task: Arc<Task>,
+    losses: Arc<Losses>,
     consumer: u32,
 }
 
@@ -151,27 +161,53 @@ impl AsyncConsumer for PubSubConsumer {
     fn run(&mut self, mut inbox: Inbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
         Box::pin(async move {
             let task = self.task.as_ref();
-            let (mut sink, mut messages) = subscriber(task).await?.split();
-            let channels = task.destination_names_of(self.consumer);
-            // Returns when the server has confirmed every channel.
-            let subscribed = sink.subscribe(channels);
-            in_time(task, subscribed.map_err(|error| reason(&error))).await?;
+            let mut subscription = Subscription::of(task, self.consumer).await?;
             inbox.ready();
-            while let Some(message) = messages.next().await {
-                inbox.received(message.get_payload_bytes());
-            }
-            // The stream just ends; whether the server is still there tells the two reasons apart.
-            let cause = match connect(task, ANSWER_WITHIN).await {
-                Ok(_) => {
-                    "the server disconnected the subscriber, as it does with one that falls behind \
-                     (client-output-buffer-limit pubsub)"
+            loop {
+                while let Some(message) = subscription.messages.next().await {
+                    inbox.received(message.get_payload_bytes());
                 }
-                Err(_) => "the connection was lost",
-            };
-            Err(DriverError {
-                doing: format!("receive from {}", address(task)),
-                cause: cause.to_owned(),
-            })
+                // The stream just ends; whether the server is still there tells the two reasons apart.
+                if connect(task, ANSWER_WITHIN).await.is_ok() {
+                    return Err(cannot_receive(
+                        task,
+                        "the server disconnected the subscriber, as it does with one that falls behind \
+                         (client-output-buffer-limit pubsub)",
+                    ));
+                }
+                let lost = cannot_receive(task, "the connection was lost");
+                let subscribe = async || Subscription::of(task, self.consumer).await;
+                subscription = again(lost, subscribe).await?;
+                inbox.new_epoch();
+                self.losses.of_a_consumer();
+            }
         })
+    }
+}
+
+/// What one consumer listens to.
+struct Subscription {
+    /// With it the connection ends.
+    _sink: PubSubSink,
+    messages: PubSubStream,
+}
+
+impl Subscription {
+    /// Returns when the server has confirmed every channel.
+    async fn of(task: &Task, consumer: u32) -> Result<Subscription, DriverError> {
+        let (mut sink, messages) = subscriber(task).await?.split();
+        let subscribed = sink.subscribe(task.destination_names_of(consumer));
+        in_time(task, subscribed.map_err(|error| reason(&error))).await?;
+        Ok(Subscription {
+            _sink: sink,
+            messages,
+        })
+    }
+}
+
+fn cannot_receive(task: &Task, cause: &str) -> DriverError {
+    DriverError {
+        doing: format!("receive from {}", address(task)),
+        cause: cause.to_owned(),
     }
 }

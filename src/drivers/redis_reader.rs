@@ -5,17 +5,18 @@
 //! consumer that it was handed to, when that has a connection again, or by another when it has been
 //! pending for long. So at-least-once holds when a connection dies.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisError, Value, cmd};
 
 use super::DriverError;
+use super::losses::Losses;
 use super::redis::{ANSWER_WITHIN, reason};
 use super::redis_connection::{address, connect, connect_again, is_lost};
 use super::redis_entries::{of_claim, of_read};
 use super::redis_names::group_name;
+use super::redis_upkeep::make_groups_again;
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::Delivery;
@@ -49,24 +50,6 @@ impl From<RedisError> for Trouble {
         } else {
             Trouble::Refused(reason(&error))
         }
-    }
-}
-
-/// How often consumers of a trial have lost their connection and got another.
-#[derive(Debug, Default)]
-pub struct Losses(AtomicU64);
-
-impl Losses {
-    /// For the reader of the trial's figures, where there is something to say.
-    pub fn note(&self, delivery: Delivery) -> Option<String> {
-        let times = self.0.load(Ordering::Relaxed);
-        let then = match delivery {
-            Delivery::AtMostOnce => "what was on its way to them is lost",
-            _ => "what they had not acknowledged was read again",
-        };
-        let note =
-            || format!("consumers lost their connection {times} times and came back: {then}");
-        (times > 0).then(note)
     }
 }
 
@@ -135,7 +118,7 @@ impl<'t> Reader<'t> {
                 Ok(()) => back = false,
                 Err(Trouble::Lost(cause)) => {
                     self.reconnect(cause).await?;
-                    back = !self.no_ack;
+                    back = true;
                 }
                 Err(Trouble::Refused(cause)) => return Err(self.failed(cause)),
             }
@@ -205,18 +188,19 @@ impl<'t> Reader<'t> {
 
     /// Gets another connection, if the server is there again soon.
     async fn reconnect(&mut self, cause: String) -> Result<(), DriverError> {
-        self.connection = match connect_again(self.task, PATIENCE).await {
-            Ok(connection) => connection,
-            Err(why) => return Err(self.failed(format!("{cause} and {why}"))),
-        };
-        self.losses.0.fetch_add(1, Ordering::Relaxed);
+        self.connection = connect_again(self.failed(cause), self.task, PATIENCE).await?;
+        self.losses.of_a_consumer();
         Ok(())
     }
 
-    /// After a loss: acknowledges what was received, and reads what was handed out to this consumer and
+    /// After a loss: makes groups that are gone, acknowledges what was received, and reads what was handed out to this consumer and
     /// did not arrive, or whose acknowledgement did not.
     async fn read_again(&mut self, inbox: &mut Inbox) -> Result<(), Trouble> {
         inbox.new_epoch();
+        make_groups_again(self.task, &mut self.connection).await?;
+        if self.no_ack {
+            return Ok(());
+        }
         loop {
             self.pipeline.clear();
             let acks = self.add_all_acks();

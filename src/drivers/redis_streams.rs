@@ -4,17 +4,17 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, LocalBoxFuture};
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisResult, cmd};
+use redis::{Cmd, Pipeline, RedisResult};
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
+use super::losses::Losses;
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, beside, check_size, failed,
 };
 use super::redis_connection::{SCHEMES, SECURITY, connect};
 use super::redis_names::groups;
-use super::redis_reader::{Losses, Reader};
-use super::redis_upkeep::{backlog, facts_and_check, trim};
+use super::redis_reader::Reader;
+use super::redis_upkeep::{backlog, facts_and_check, make_groups, trim};
 use super::{AsyncConsumer, Consumer, Driver, DriverError, Publisher, Session};
 use crate::engine::inbox::Inbox;
 use crate::engine::outbox::Message;
@@ -212,35 +212,6 @@ impl Driver for RedisStreams {
     }
 }
 
-/// Makes the groups, and by that the streams, before anything is sent: a group made later would have
-/// to say from where it wants to read, and trimming would not know of it.
-async fn make_groups(
-    task: &Task,
-    connection: &mut MultiplexedConnection,
-) -> Result<(), DriverError> {
-    let foreign = task.destination.is_some();
-    // In an existing stream other messages may stand; only a backlog is read from the beginning.
-    let from = if foreign && task.workload.pattern != Pattern::Backlog {
-        "$"
-    } else {
-        "0"
-    };
-    for stream in task.destination_names() {
-        for group in groups(task) {
-            let made: RedisResult<()> = cmd("XGROUP")
-                .arg("CREATE")
-                .arg(&stream)
-                .arg(&group)
-                .arg(from)
-                .arg("MKSTREAM")
-                .query_async(connection)
-                .await;
-            made.map_err(failed(task, &format!("make a consumer group of {stream}")))?;
-        }
-    }
-    Ok(())
-}
-
 struct StreamsSession {
     task: Arc<Task>,
     facts: Vec<(String, String)>,
@@ -254,13 +225,13 @@ impl Session for StreamsSession {
     }
 
     fn notes(&self) -> Vec<String> {
-        let lost = self.losses.note(self.task.delivery);
+        let lost = self.losses.notes(self.task.delivery);
         self.notes.iter().cloned().chain(lost).collect()
     }
 
     fn publisher(&self, publisher: u32) -> Publisher {
         let add = Add::of(&self.task, publisher);
-        Publisher::Async(Box::new(RedisPublisher::new(&self.task, add)))
+        Publisher::Async(Box::new(RedisPublisher::new(&self.task, add, &self.losses)))
     }
 
     fn consumer(&self, group: u32, consumer: u32) -> Consumer {

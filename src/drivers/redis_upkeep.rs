@@ -13,7 +13,7 @@ use super::redis::{ANSWER_WITHIN, failed, info_line, setting, version};
 use super::redis_connection::{address, connect, connect_again, is_lost};
 use super::redis_names::groups;
 use crate::engine::task::Task;
-use crate::scenario::workload::{Delivery, Durability};
+use crate::scenario::workload::{Delivery, Durability, Pattern};
 
 /// How often streams are trimmed.
 const TRIM_EVERY: Duration = Duration::from_millis(20);
@@ -79,6 +79,56 @@ pub async fn facts_and_check(
     Ok((facts, notes))
 }
 
+/// Makes the groups, and by that the streams, before anything is sent: a group made later would have
+/// to say from where it wants to read, and trimming would not know of it.
+pub async fn make_groups(
+    task: &Task,
+    connection: &mut MultiplexedConnection,
+) -> Result<(), DriverError> {
+    let foreign = task.destination.is_some();
+    // In an existing stream other messages may stand; only a backlog is read from the beginning.
+    let from = if foreign && task.workload.pattern != Pattern::Backlog {
+        "$"
+    } else {
+        "0"
+    };
+    for stream in task.destination_names() {
+        for group in groups(task) {
+            let made = make_group(connection, &stream, &group, from).await;
+            made.map_err(failed(task, &format!("make a consumer group of {stream}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes those that a server has forgotten that kept nothing and was started again. Whatever is in its streams by then
+/// they have not been given.
+pub async fn make_groups_again(
+    task: &Task,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<()> {
+    for stream in task.destination_names() {
+        for group in groups(task) {
+            match make_group(connection, &stream, &group, "0").await {
+                Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn make_group(
+    connection: &mut MultiplexedConnection,
+    stream: &str,
+    group: &str,
+    from: &str,
+) -> RedisResult<()> {
+    let mut create = cmd("XGROUP");
+    create.arg("CREATE").arg(stream).arg(group).arg(from);
+    create.arg("MKSTREAM").query_async(connection).await
+}
+
 /// Trims the streams of the trial until it is dropped, on a connection of its own; returns where there
 /// is nothing to trim.
 pub async fn trim(task: &Task) -> Result<(), DriverError> {
@@ -86,17 +136,26 @@ pub async fn trim(task: &Task) -> Result<(), DriverError> {
         return Ok(());
     }
     let mut connection = connect(task, ANSWER_WITHIN).await?;
+    let mut back = false;
     loop {
-        let Err(error) = trim_on(task, &mut connection).await;
-        let wrong = failed(task, "trim the streams")(error.clone());
-        if !is_lost(&error) {
+        let trimmed = match back {
+            true => make_groups_again(task, &mut connection).await,
+            false => Ok(()),
+        };
+        let error = match trimmed {
+            Ok(()) => {
+                let Err(error) = trim_on(task, &mut connection).await;
+                error
+            }
+            Err(error) => error,
+        };
+        let is_lost = is_lost(&error);
+        let wrong = failed(task, "trim the streams")(error);
+        if !is_lost {
             return Err(wrong);
         }
-        let again = connect_again(task, ANSWER_WITHIN).await;
-        connection = again.map_err(|why| DriverError {
-            cause: format!("{} and {why}", wrong.cause),
-            doing: wrong.doing,
-        })?;
+        connection = connect_again(wrong, task, ANSWER_WITHIN).await?;
+        back = true;
     }
 }
 

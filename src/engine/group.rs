@@ -110,7 +110,7 @@ pub struct GroupCounts {
     pub duplicated: u64,
     /// Copies after the first, flagged as redelivered by the broker.
     pub redelivered: u64,
-    /// Distinct messages that came after a later one of their publisher and lane.
+    /// Distinct messages that came after a later one of their publisher and lane, not flagged as redelivered by the broker.
     pub out_of_order: u64,
     /// Sequences that no publisher can have reached.
     pub absurd: u64,
@@ -336,7 +336,8 @@ impl Books {
                 orders.resize(lane + 1, 0);
             }
             if sequence < orders[lane] {
-                counts.out_of_order += u64::from(measured);
+                // No broker promises a place to what it delivers again, because it got no answer or its first copy was lost.
+                counts.out_of_order += u64::from(measured && !redelivered);
             } else {
                 orders[lane] = sequence + 1;
             }

@@ -215,5 +215,46 @@ fn the_page_has_the_brackets_and_puts_nothing_side_by_side() {
     let page = html::run(&results, &charts);
     assert!(page.contains("id=\"capacity\""));
     assert!(page.contains("closed loop"));
+    assert!(page.contains("id=\"capacities\""));
     assert!(!page.contains("id=\"beside\"") && !page.contains("id=\"comparison\""));
+}
+
+#[test]
+fn the_chart_has_the_brackets_and_says_whom_it_lacks() {
+    let results = three();
+    let charts = charts::Charts::of(&results, &details::Details::default());
+    let chart = charts.throughput.as_ref().expect("a chart");
+    let found = &results.capacities;
+    let ends = |broker: usize| {
+        let low = found[broker].confirmed_low().unwrap().rate.0;
+        let high = found[broker].confirmed_high().map(|end| end.rate.0);
+        (broker, low, high)
+    };
+    let drawn = chart.bars.iter();
+    let drawn = drawn.map(|bar| (bar.broker, bar.estimate.median, bar.estimate.high));
+    let drawn: Vec<_> = drawn.collect();
+    assert_eq!(drawn, [ends(0), ends(2)], "who takes most first");
+    assert_eq!(drawn[0].2, None, "the generator ended first");
+    assert!(drawn[1].2.is_some());
+    let notes = &chart.head.notes;
+    assert!(
+        notes
+            .iter()
+            .any(|it| it.ends_with("an arrow where none is known")),
+        "{notes:?}"
+    );
+    assert!(
+        notes
+            .last()
+            .unwrap()
+            .starts_with("⚠ kafka: the objective is met at no rate"),
+        "{notes:?}"
+    );
+    assert!(chart.head.title.contains("p99(end_to_end) < 10ms"));
+    let others = [
+        charts.cost.is_none(),
+        charts.percentiles.is_none(),
+        charts.curve.is_none(),
+    ];
+    assert_eq!(others, [true; 3]);
 }

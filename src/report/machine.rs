@@ -3,11 +3,14 @@
 use crate::measure::resources::Cause;
 use crate::measure::takers::Taker;
 use crate::results::{Attempt, Results};
+use crate::stats::median::median;
 use crate::terminal::diagnostic::printable;
 use crate::terminal::numbers::{counted, listed, percent};
 
 /// Times for the same piece of work that are further apart than this share are told.
 const PACE_SHARE: f64 = 0.1;
+/// So many trials in a row say how fast the machine was at the time: the times of one scatter by as much as is told.
+const PACE_TRIALS: usize = 3;
 /// The most names in a sentence.
 const NAMES: usize = 3;
 /// The most spans of time in a sentence.
@@ -119,14 +122,18 @@ pub struct Strained {
     pub hot: Option<(usize, u64)>,
     /// Trials in which memory was short, and the largest share of time in which somebody waited for it, where told.
     pub memory: Option<(usize, Option<f64>)>,
-    /// The shortest and the longest time for the same piece of work around a trial, nanoseconds, where they are far apart.
+    /// The shortest and the longest time for the same piece of work, nanoseconds, where they are far apart: medians of
+    /// trials in a row.
     pub pace: Option<[f64; 2]>,
 }
 
-/// The shortest and the longest time for the same piece of work, nanoseconds; `None` of results that do not tell.
-fn work(results: &Results) -> Option<[f64; 2]> {
-    let times = results.standing().filter_map(|it| it.work_ns);
-    times.map(|it| [it, it]).reduce(both)
+/// The shortest and the longest time for the same piece of work, as the medians of so many trials in a row,
+/// nanoseconds; `None` of results that do not tell, and of fewer trials.
+fn work(results: &Results, in_a_row: usize) -> Option<[f64; 2]> {
+    let times: Vec<f64> = results.standing().filter_map(|it| it.work_ns).collect();
+    let medians = times.chunks_exact(in_a_row);
+    let medians = medians.filter_map(|it| median(it.iter().copied()));
+    medians.map(|it| [it, it]).reduce(both)
 }
 
 /// From the lower to the higher end of two ranges.
@@ -163,7 +170,7 @@ impl Strained {
                     .reduce(f64::max);
             }
         }
-        strained.pace = work(results).filter(|it| it[1] > it[0] * (1.0 + PACE_SHARE));
+        strained.pace = work(results, PACE_TRIALS).filter(|it| it[1] > it[0] * (1.0 + PACE_SHARE));
         (strained != Strained::default()).then_some(strained)
     }
 
@@ -260,7 +267,7 @@ pub fn facts(results: &Results) -> Vec<(String, String)> {
         facts.push(("slowed down for heat".to_owned(), counted(hot, "time")));
     }
     facts.push(("waits for memory".to_owned(), wait));
-    if let Some(times) = work(results) {
+    if let Some(times) = work(results, 1) {
         let name = "time for the same piece of work".to_owned();
         facts.push((name, milliseconds(times)));
     }
@@ -305,21 +312,33 @@ mod tests {
         let plan = || sample::plan(&["nats"], 2);
         let quiet = sample::run(plan(), &[1e5], |_, _, _| {});
         assert_eq!(Strained::of(&quiet), None);
-        let strained = sample::run(plan(), &[1e5], |record, _, trial| {
+        let strained = sample::run(sample::plan(&["nats"], 6), &[1e5], |record, _, trial| {
             record.strain.clock = Some([1800.0, 3000.0]);
             record.strain.throttled = u64::from(trial == 1);
-            record.strain.memory_wait = Some(0.1 * f64::from(trial));
-            record.work_ns = Some(1e6 * f64::from(trial));
+            record.strain.memory_wait = Some(0.05 * f64::from(trial));
+            record.work_ns = Some(if trial > 3 { 2e6 } else { 1e6 });
         });
         let (what, helps) = Strained::of(&strained).unwrap().say();
         assert_eq!(
             what,
-            "the clock of the processors changed between 1800 and 3000 MHz in 2 trials; processors were slowed \
-             down for heat 1 time in 1 trial; memory was short in 2 trials (others or the run waited for it in up \
-             to 20 % of the time); the machine itself was faster at times: the same piece of work took 1.00 to \
+            "the clock of the processors changed between 1800 and 3000 MHz in 6 trials; processors were slowed \
+             down for heat 1 time in 1 trial; memory was short in 6 trials (others or the run waited for it in up \
+             to 30 % of the time); the machine itself was faster at times: the same piece of work took 1.00 to \
              2.00 ms"
         );
         assert_eq!(helps.split("; ").count(), 4);
+    }
+
+    #[test]
+    fn a_single_slow_trial_is_not_a_slow_machine() {
+        let of = |slow: fn(u32) -> bool| {
+            let results = sample::run(sample::plan(&["nats"], 9), &[1e5], |record, _, trial| {
+                record.work_ns = Some(if slow(trial) { 1.3e6 } else { 1e6 });
+            });
+            Strained::of(&results).and_then(|it| it.pace)
+        };
+        assert_eq!(of(|trial| trial % 3 == 2), None);
+        assert_eq!(of(|trial| trial > 5), Some([1e6, 1.3e6]));
     }
 
     #[test]

@@ -210,6 +210,20 @@ fn the_machines_speed_decides_no_more_than_the_share_of_time_in_which_it_works()
         words(false, 0.02, 2.0),
         format!("unchanged inconclusive {tail}")
     );
+    // A broker that is not seen works no more than anything on these two cores, or elsewhere.
+    let unseen = |busy: f64| {
+        let sides = [1e6, 1.2e6].map(|work| {
+            of_nats(10e6, true, |record| {
+                let seconds = record.usage.seconds;
+                record.work_ns = Some(work);
+                record.usage.brokers_s = 0.0;
+                record.usage.idle_s = (2.0 - busy) * seconds;
+            })
+        });
+        said(&sides)
+    };
+    assert_eq!(unseen(0.9), "inconclusive");
+    assert_eq!(unseen(0.1), "unchanged");
 }
 
 /// A baseline of 2.10, and a run of nats and, in the same blocks, of that program again, which takes as long as is said.

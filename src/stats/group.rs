@@ -28,6 +28,8 @@ pub struct Group<'a> {
     pub shape: Shape,
     /// From where on latencies are told apart on its machine.
     pub resolution: Resolution,
+    /// Logical processors of its machine.
+    pub cores: u32,
     /// How much equal trials of its kind were found to differ there.
     pub noise: Option<&'a Noise>,
 }
@@ -57,6 +59,7 @@ impl<'a> Group<'a> {
         let calibration = results.provenance.calibration.as_ref();
         Group {
             shape: Shape::of(&results.plan.workload),
+            cores: results.provenance.host.cores,
             resolution: calibration
                 .zip(driver)
                 .map_or(Resolution::default(), |(it, driver)| {

@@ -70,14 +70,18 @@ fn speed_share(figure: Figure, group: &Group) -> f64 {
     }
 }
 
-/// The cores that broker, client and kernel kept busy, at most 1, and 1 where nobody sees them all. Above 0.
+/// The cores of this machine that broker, client and kernel kept busy: those that anything did where the broker is not
+/// seen. It may be on another machine, whose speed is another. At most 1, and 1 where nobody knows; above 0.
 fn busy(group: &Group) -> f64 {
     let cores = |it: &Attempt| {
         let usage = &it.usage;
-        let at_work = usage.own_s + usage.brokers_s + usage.interrupts_s + usage.kernel_s;
-        // A broker that nobody sees works, too.
-        let is_seen = usage.brokers_s > 0.0 && usage.seconds > 0.0;
-        if is_seen {
+        let at_work = if usage.brokers_s > 0.0 {
+            usage.own_s + usage.brokers_s + usage.interrupts_s + usage.kernel_s
+        } else {
+            // Not what the kernel counts as busy: between its ticks much can happen that it does not see.
+            f64::from(group.cores) * usage.seconds - usage.idle_s
+        };
+        if at_work > 0.0 && usage.seconds > 0.0 {
             at_work / usage.seconds
         } else {
             1.0

@@ -37,6 +37,8 @@ pub enum Whisker {
     Range,
     /// There is one trial only: both ends are its value.
     None,
+    /// From the highest rate that held to the lowest one that did not.
+    Bracket,
 }
 
 impl Estimate {

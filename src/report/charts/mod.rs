@@ -7,6 +7,7 @@
 pub mod axis;
 pub mod bars;
 pub mod brokers;
+mod capacity;
 pub mod cost;
 pub mod curve;
 pub mod draw;
@@ -57,7 +58,7 @@ pub struct Charts {
     pub brokers: Vec<Broker>,
     /// A latency at each rate of a sweep; all other charts are about one of them.
     pub load: Option<load::Load>,
-    /// Messages per second.
+    /// Messages per second; of a search, those that each broker takes, and then there is no other chart.
     pub throughput: Option<throughput::Throughput>,
     /// The whole distribution of a latency.
     pub curve: Option<curve::Curve>,
@@ -86,18 +87,18 @@ impl Charts {
         charts
     }
 
-    /// A search has each broker at a rate of its own: beside each other their figures would mislead.
-    fn none(brokers: Vec<Broker>) -> Charts {
+    /// A search has each broker at a rate of its own: beside each other other figures would mislead.
+    fn of_search(run: Run) -> Charts {
         Charts {
-            brokers,
             load: None,
-            throughput: None,
+            throughput: capacity::chart(&run),
             curve: None,
             percentiles: None,
             over_time: None,
             heat: None,
             cost: None,
             durability: None,
+            brokers: run.brokers,
         }
     }
 
@@ -110,7 +111,7 @@ impl Charts {
             subtitle: headline(results),
         };
         if results.plan.search.is_some() {
-            return Charts::none(run.brokers);
+            return Charts::of_search(run);
         }
         Charts {
             load: None,

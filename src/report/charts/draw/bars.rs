@@ -1,9 +1,11 @@
 //! Throughput and cost: a row of bars for each broker.
 
 use super::super::Broker;
+use super::super::bars::Bar;
 use super::super::cost::Cost;
 use super::super::estimate::Estimate;
 use super::super::throughput::Throughput;
+use super::font::Weight;
 use super::frame::{self, MARGIN, SIZE};
 use super::scale::Scale;
 use super::scene::{Anchor, MUTED, Scene, TEXT, WIDTH};
@@ -17,7 +19,12 @@ pub fn throughput(chart: &Throughput, brokers: &[Broker]) -> Scene {
     let (mut scene, y) = frame::begin(&chart.head);
     let names = frame::names(brokers);
     let (names, left) = frame::column(&names, chart.bars.iter().map(|it| it.broker));
-    let (top, right) = (y + 24.0, WIDTH - MARGIN - FIGURE);
+    let figure = |bar: &Bar| format!("{}/s", bar.estimate.text);
+    let widths = chart
+        .bars
+        .iter()
+        .map(|it| Weight::Regular.width(&figure(it), SIZE) + 12.0);
+    let (top, right) = (y + 24.0, WIDTH - MARGIN - widths.fold(FIGURE, f64::max));
     let bottom = top + ROW * chart.bars.len() as f64;
     let values = chart
         .bars
@@ -40,10 +47,9 @@ pub fn throughput(chart: &Throughput, brokers: &[Broker]) -> Scene {
         );
         frame::whisker(&mut scene, &bar.estimate, &scale, middle, TEXT, right);
         frame::trials(&mut scene, &bar.estimate, &scale, middle, TEXT);
-        let figure = format!("{}/s", bar.estimate.text);
         let ink = if broker.is_ok() { TEXT } else { MUTED };
         let at = (WIDTH - MARGIN, middle + 0.36 * SIZE);
-        scene.write(at, &figure, SIZE, ink, Anchor::End);
+        scene.write(at, &figure(bar), SIZE, ink, Anchor::End);
     }
     if let Some(target) = chart.target {
         let x = scale.at(target);

@@ -22,6 +22,7 @@
   // The median, what lies around it, and of how many trials.
   function said(estimate, unit, blurred) {
     if (estimate === null) return "–";
+    if (estimate.whisker === "bracket") return estimate.text + "/s after " + estimate.n + " trials";
     const ends = [show[unit](estimate.low), estimate.high === null ? "lost" : show[unit](estimate.high)];
     const around = { interval: ", 95 % " + ends.join(" to "), range: ", trials " + ends.join(" to "), none: "" }[estimate.whisker];
     return estimate.text + (blurred ? " ~" : "") + around + ", n = " + estimate.n;
@@ -37,7 +38,7 @@
       of: data.throughput,
       rows: (chart) => ({
         unit: chart.axis.unit, label: chart.axis.label, target: chart.target,
-        rows: chart.bars.filter(on).map((it) => row(it.broker, [bar("median", it.estimate, chart.axis.unit)])),
+        rows: chart.bars.filter(on).map((it) => row(it.broker, [bar(it.estimate.whisker === "bracket" ? "takes" : "median", it.estimate, chart.axis.unit)])),
       }),
       log: () => false,
     },

@@ -1,0 +1,79 @@
+//! Connections that are lost in mid-trial: how long others are tried for, and what is said of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout_at};
+
+use super::DriverError;
+use super::target::GONE_AFTER;
+use crate::scenario::workload::Delivery;
+
+/// How long after a loss or a failed attempt the next connection is tried.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// What `attempt` makes in place of what was lost, if the server is there again soon.
+///
+/// # Errors
+/// `lost`, with what happened instead.
+pub async fn again<T>(
+    lost: DriverError,
+    attempt: impl AsyncFn() -> Result<T, DriverError>,
+) -> Result<T, DriverError> {
+    let end = Instant::now() + GONE_AFTER;
+    let mut why = String::new();
+    while Instant::now() < end {
+        sleep(AGAIN_AFTER).await;
+        match timeout_at(end.into(), attempt()).await {
+            Ok(Ok(made)) => return Ok(made),
+            Ok(Err(error)) => why = format!(" ({})", error.cause),
+            Err(_) => {}
+        }
+    }
+    let seconds = GONE_AFTER.as_secs();
+    Err(DriverError {
+        cause: format!("{} and not back after {seconds} s{why}", lost.cause),
+        doing: lost.doing,
+    })
+}
+
+/// How often publishers and consumers of a trial have lost their connection and got another.
+#[derive(Debug, Default)]
+pub struct Losses {
+    publishers: AtomicU64,
+    consumers: AtomicU64,
+}
+
+impl Losses {
+    /// A publisher has.
+    pub fn of_a_publisher(&self) {
+        self.publishers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A consumer has.
+    pub fn of_a_consumer(&self) {
+        self.consumers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// For the reader of the trial's figures, where there is something to say.
+    pub fn notes(&self, delivery: Delivery) -> Vec<String> {
+        let to_consumers = match delivery {
+            Delivery::AtMostOnce => "what was on its way to them is lost",
+            _ => "what they had not acknowledged came again",
+        };
+        let sides = [
+            (
+                "publishers",
+                &self.publishers,
+                "what was on its way from them counts as failed",
+            ),
+            ("consumers", &self.consumers, to_consumers),
+        ];
+        let lost = sides.map(|(who, times, then)| (who, times.load(Ordering::Relaxed), then));
+        let lost = lost.into_iter().filter(|(_, times, _)| *times > 0);
+        let note = |(who, times, then)| {
+            format!("{who} lost their connection {times} times and came back: {then}")
+        };
+        lost.map(note).collect()
+    }
+}
