@@ -45,8 +45,7 @@ pub static KILL: Experiment = Experiment {
         that is gone, five seconds, is not what is tried. What the server had in memory only is gone for good: at least those \
         500 must be among the *lost acked* of mqbench's audit, and the trial must not be called ok. Where it had handed them to the \
         operating system first (`disk`) or synced them (`fsync`), it must deliver all of them after all, and the audit find none \
-        missing. Drivers that give up when a connection is lost end the trial as *failed*, whose figures count for nothing: those \
-        are listed as not tried. kill -9 ends the server and not the machine, so it does not tell `fsync` from `disk`: that is the next experiment.",
+        missing. A trial that *failed* has figures that count for nothing, and is listed as not tried. kill -9 ends the server and not the machine, so it does not tell `fsync` from `disk`: that is the next experiment.",
     run,
 };
 

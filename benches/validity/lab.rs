@@ -23,13 +23,15 @@ use mqbench::servers::{Instance, Keeper};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use crate::program::{Place, await_that};
+use crate::program::{Place, await_that, wait_for};
 use crate::serve;
 
 /// A share of all CPU time: where others took more, an attempt counts for nothing.
 const LIMIT: f64 = 0.02;
 /// How often an experiment is tried until nobody disturbs it.
 const ATTEMPTS: u32 = 4;
+/// How long a program has to end.
+const ENDS: Duration = Duration::from_secs(5);
 /// A run of mqbench that has not ended by then hangs.
 const HANGS: Duration = Duration::from_secs(120);
 
@@ -274,10 +276,14 @@ impl Helper {
         self.said()
     }
 
-    /// Asks it to end.
+    /// Asks it to end, in two ways: a shell lets what it starts in the background ignore the first.
     pub fn end(mut self) -> String {
-        let _ = kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT);
-        let _ = self.child.wait();
+        for signal in [Signal::SIGINT, Signal::SIGTERM] {
+            let _ = kill(Pid::from_raw(self.child.id() as i32), signal);
+            if wait_for(ENDS, || matches!(self.child.try_wait(), Ok(Some(_)))) {
+                break;
+            }
+        }
         self.said()
     }
 }

@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::util::Timeout;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::kafka_batch::Batches;
 use super::kafka_client::{Heard, Vigil, address, client, config, failed, words};
 use super::{BlockingConsumer, DriverError};
 use crate::engine::inbox::Inbox;
@@ -196,36 +197,37 @@ impl KafkaConsumer {
     ) -> Result<(), DriverError> {
         let task = &self.task;
         let mut vigil = Vigil::new(heard.clone());
-        let commits = task.delivery != Delivery::AtMostOnce;
-        let every = u64::from(task.workload.ack.every.max(1));
-        let within = task.workload.ack.within;
         let member = consumer.context();
-        let (mut owed, mut since, mut epoch) = (0, inbox.stamp(), 0);
-        let mut ready = false;
+        let mut owed = Owed::by(task, inbox.stamp());
+        let mut batches = Batches::of(consumer);
+        // Whether all that came by the consumer's own queue is handed in: before, nothing is taken of what
+        // partitions have sent past it since.
+        let mut is_empty = true;
+        // When partitions were led to the batches.
+        let mut led_at = 0;
+        let (mut epoch, mut ready) = (0, false);
         while !inbox.is_over() {
-            let patience = if owed > 0 {
-                within.min(PATIENCE)
-            } else {
-                PATIENCE
-            };
-            let now = match consumer.poll(patience) {
+            let was_committing = member.committing.load(Ordering::Relaxed);
+            let patience = if ready { Duration::ZERO } else { PATIENCE };
+            let beside = consumer.poll(patience);
+            let now = inbox.stamp();
+            match beside {
                 Some(Ok(message)) => {
-                    let stamp = inbox.stamp();
-                    inbox.received_at(stamp, message.payload().unwrap_or_default(), false);
-                    if owed == 0 {
-                        since = stamp;
-                    }
-                    owed += u64::from(commits);
-                    stamp
+                    inbox.received_at(now, message.payload().unwrap_or_default(), false);
+                    owed.add(1, now);
+                    is_empty = false;
                 }
-                Some(Err(error)) => {
-                    self.take_in(&error, heard)?;
-                    inbox.stamp()
+                Some(Err(error)) => self.take_in(&error, heard)?,
+                None => {
+                    // An event that was handled looks the same.
+                    let committed = was_committing && !member.committing.load(Ordering::Relaxed);
+                    let same = member.epoch.load(Ordering::Relaxed) == epoch;
+                    is_empty = is_empty || (same && !committed);
                 }
-                None => inbox.stamp(),
-            };
+            }
             if member.epoch.load(Ordering::Relaxed) != epoch {
                 epoch = member.epoch.load(Ordering::Relaxed);
+                led_at = 0;
                 inbox.new_epoch();
             }
             if !ready && self.board.is_complete() {
@@ -235,14 +237,35 @@ impl KafkaConsumer {
                 inbox.ready();
                 ready = true;
             }
-            let late = u128::from(now.saturating_sub(since)) >= within.as_nanos();
+            if ready && u128::from(now - led_at) >= PATIENCE.as_nanos() {
+                let given = consumer.assignment();
+                batches.lead(&given.map_err(failed(task, "receive"))?);
+                led_at = now;
+            }
+            if ready && is_empty {
+                for patience in [owed.patience(), Duration::ZERO] {
+                    let count = batches.take(patience);
+                    let stamp = inbox.stamp();
+                    let mut wrong = None;
+                    batches.hand_out(count, |taken| match taken {
+                        Ok(payload) => {
+                            inbox.received_at(stamp, payload, false);
+                            owed.add(1, stamp);
+                        }
+                        Err(error) => wrong = Some(error),
+                    });
+                    if let Some(error) = wrong {
+                        self.take_in(&error, heard)?;
+                    }
+                    if count == 0 {
+                        break;
+                    }
+                }
+            }
             // One at a time: a commit covers all before it.
-            if owed > 0
-                && (owed >= every || late)
-                && !member.committing.swap(true, Ordering::Relaxed)
-            {
+            if owed.is_due(inbox.stamp()) && !member.committing.swap(true, Ordering::Relaxed) {
                 match consumer.commit_consumer_state(CommitMode::Async) {
-                    Ok(()) => owed = 0,
+                    Ok(()) => owed.count = 0,
                     Err(_) => member.committing.store(false, Ordering::Relaxed),
                 }
             }
@@ -275,6 +298,49 @@ impl KafkaConsumer {
             });
         }
         Ok(())
+    }
+}
+
+/// What was received and not committed.
+struct Owed {
+    commits: bool,
+    every: u64,
+    within: Duration,
+    count: u64,
+    /// Since when.
+    since: u64,
+}
+
+impl Owed {
+    fn by(task: &Task, now: u64) -> Owed {
+        Owed {
+            commits: task.delivery != Delivery::AtMostOnce,
+            every: u64::from(task.workload.ack.every.max(1)),
+            within: task.workload.ack.within,
+            count: 0,
+            since: now,
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, count: u64, stamp: u64) {
+        if self.count == 0 {
+            self.since = stamp;
+        }
+        self.count += if self.commits { count } else { 0 };
+    }
+
+    fn is_due(&self, now: u64) -> bool {
+        let late = u128::from(now.saturating_sub(self.since)) >= self.within.as_nanos();
+        self.count > 0 && (self.count >= self.every || late)
+    }
+
+    /// How long the next message may be waited for.
+    fn patience(&self) -> Duration {
+        match self.count {
+            0 => PATIENCE,
+            _ => self.within.min(PATIENCE),
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use crate::scenario::workload::Delivery;
 
 /// How long after a loss or a failed attempt the next connection is tried.
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// A connection that lasts for less was closed for what came over it.
+const LASTS: Duration = Duration::from_secs(1);
 
 /// What `attempt` makes in place of what was lost, if the server is there again soon.
 ///
@@ -35,6 +37,60 @@ pub async fn again<T>(
         cause: format!("{} and not back after {seconds} s{why}", lost.cause),
         doing: lost.doing,
     })
+}
+
+/// Why a publisher or a consumer cannot go on with its connection.
+#[derive(Debug)]
+pub struct Ended<E = DriverError> {
+    /// What was wrong.
+    pub error: E,
+    /// Whether the connection went, rather than that something was refused: then another may help.
+    pub is_lost: bool,
+}
+
+impl<E> Ended<E> {
+    /// The connection went.
+    pub fn lost(error: E) -> Ended<E> {
+        Ended {
+            error,
+            is_lost: true,
+        }
+    }
+
+    /// Another connection is of no help.
+    pub fn refused(error: E) -> Ended<E> {
+        Ended {
+            error,
+            is_lost: false,
+        }
+    }
+}
+
+/// Takes another connection in place of each that is lost.
+#[derive(Debug, Default)]
+pub struct Comeback {
+    /// When the last one was made.
+    made: Option<Instant>,
+}
+
+impl Comeback {
+    /// What `attempt` makes, as [`again`] does. What is lost as soon as it was made is not: a server that closes
+    /// connections for what comes over them would do so for ever.
+    ///
+    /// # Errors
+    /// `lost`, with what happened instead.
+    pub async fn again<T>(
+        &mut self,
+        lost: DriverError,
+        attempt: impl AsyncFn() -> Result<T, DriverError>,
+    ) -> Result<T, DriverError> {
+        if self.made.is_some_and(|made| made.elapsed() < LASTS) {
+            return Err(lost);
+        }
+        let made = again(lost, attempt).await?;
+        self.made = Some(Instant::now());
+        Ok(made)
+    }
 }
 
 /// How often publishers and consumers of a trial have lost their connection and got another.

@@ -11,6 +11,7 @@ mod jetstream_consumer;
 mod jetstream_publisher;
 mod jetstream_streams;
 pub mod kafka;
+mod kafka_batch;
 mod kafka_client;
 mod kafka_consumer;
 mod kafka_publisher;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
+use super::losses::Losses;
 use super::mqtt_address::SCHEMES;
 use super::mqtt_connection::{
     Connection, Heard, Role, Version, Welcome, keep_alive, keeps_sessions, qos,
@@ -368,6 +369,7 @@ impl Session for MqttSession {
     fn consumer(&self, group: u32, consumer: u32) -> Consumer {
         Consumer::Async(Box::new(MqttConsumer {
             task: Arc::clone(&self.task),
+            notes: Arc::clone(&self.notes),
             group,
             consumer,
         }))
@@ -418,6 +420,8 @@ async fn remove_retained(task: &Task) -> Result<(), DriverError> {
 /// What happened on any connection of the trial that a reader of its figures must know.
 #[derive(Debug, Default)]
 pub struct Notes {
+    /// Connections that were lost.
+    pub losses: Losses,
     nobody: AtomicU64,
     /// The least that the server lets a publisher have in flight, where that is less than the window.
     limit: AtomicU64,
@@ -438,7 +442,7 @@ impl Notes {
     }
 
     fn as_sentences(&self, task: &Task) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.losses.notes(task.delivery);
         let nobody = self.nobody.load(Ordering::Relaxed);
         if nobody > 0 {
             notes.push(format!(

@@ -59,6 +59,12 @@ pub fn keeps_sessions(task: &Task) -> bool {
     qos(task) > 0 && task.text("session") != Some("clean")
 }
 
+/// Whether another connection may take the place of one that is lost. What makes a delivery exactly one (which messages
+/// came already) the library forgets with the old one.
+pub fn comes_back(task: &Task) -> bool {
+    qos(task) < 2
+}
+
 /// How a connection shows itself to the server.
 pub struct Role {
     /// Its client identifier: two of the same drive each other out.
@@ -172,6 +178,14 @@ impl Connection {
         })
     }
 
+    /// What was attempted with the server, and why it failed.
+    pub fn failed(&self, doing: &str, cause: String) -> DriverError {
+        DriverError {
+            doing: format!("{doing} {}", self.address),
+            cause,
+        }
+    }
+
     /// Takes leave and waits until the server has closed the connection: it handles one packet after
     /// the other, so it has everything then.
     pub async fn close(mut self) -> Result<(), DriverError> {
@@ -206,12 +220,17 @@ impl Connection {
         }
     }
 
-    /// Subscribes to all of these and waits until the server has confirmed each at this quality.
-    pub async fn subscribe(&mut self, filters: &[String], qos: u8) -> Result<(), String> {
+    /// Subscribes to all of these and waits until the server has confirmed each at this quality. What was heard
+    /// meanwhile: a server sends what it has kept for a session as soon as that goes on.
+    pub async fn subscribe(&mut self, filters: &[String], qos: u8) -> Result<Vec<Heard>, String> {
         self.requests.subscribe(filters, qos).await;
+        let mut meanwhile = Vec::new();
         let heard = |heard| match heard {
             Heard::Subscribed(granted) => Some(granted),
-            _ => None,
+            other => {
+                meanwhile.push(other);
+                None
+            }
         };
         let granted = self.wait_for(CONNECT_TIMEOUT, heard).await?;
         for (filter, granted) in filters.iter().zip(granted) {
@@ -221,7 +240,7 @@ impl Connection {
                 Err(why) => return Err(format!("the server refused {filter}: {why}")),
             }
         }
-        Ok(())
+        Ok(meanwhile)
     }
 }
 

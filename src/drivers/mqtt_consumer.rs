@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::mqtt::client_id;
-use super::mqtt_connection::{Connection, Heard, Role, keeps_sessions, qos};
+use super::losses::Comeback;
+use super::mqtt::{Notes, client_id};
+use super::mqtt_connection::{Connection, Heard, Role, comes_back, keeps_sessions, qos};
 use super::{AsyncConsumer, DriverError};
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
@@ -13,6 +14,7 @@ use crate::engine::task::Task;
 /// One of the consumers of a group.
 pub struct MqttConsumer {
     pub task: Arc<Task>,
+    pub notes: Arc<Notes>,
     pub group: u32,
     pub consumer: u32,
 }
@@ -46,27 +48,46 @@ impl AsyncConsumer for MqttConsumer {
                 keeps_session: keeps_sessions(task),
                 has_will: false,
             };
-            let mut connection = Connection::open(task, &role).await?;
-            let failed = |doing: &str, address: &str, cause| DriverError {
-                doing: format!("{doing} {address}"),
-                cause,
-            };
             let filters = filters(task, self.group, self.consumer);
-            let subscribed = connection.subscribe(&filters, qos(task)).await;
-            subscribed.map_err(|cause| failed("subscribe at", &connection.address, cause))?;
+            let subscribe = async || {
+                let mut connection = Connection::open(task, &role).await?;
+                match connection.subscribe(&filters, qos(task)).await {
+                    Ok(meanwhile) => Ok((connection, meanwhile)),
+                    Err(cause) => Err(connection.failed("subscribe at", cause)),
+                }
+            };
+            let (mut connection, _) = subscribe().await?;
             inbox.ready();
+            let mut comeback = Comeback::default();
             loop {
-                // The library has acknowledged it by now, where there is something to acknowledge.
                 match connection.events.next().await {
-                    Ok(Heard::Message {
-                        payload,
-                        redelivered,
-                        ..
-                    }) => inbox.received_at(inbox.stamp(), &payload, redelivered),
-                    Ok(_) => {}
-                    Err(cause) => return Err(failed("receive from", &connection.address, cause)),
+                    Ok(heard) => take(heard, &mut inbox),
+                    Err(cause) => {
+                        let lost = connection.failed("receive from", cause);
+                        if !comes_back(task) {
+                            return Err(lost);
+                        }
+                        let meanwhile;
+                        (connection, meanwhile) = comeback.again(lost, subscribe).await?;
+                        inbox.new_epoch();
+                        meanwhile.into_iter().for_each(|it| take(it, &mut inbox));
+                        self.notes.losses.of_a_consumer();
+                    }
                 }
             }
         })
+    }
+}
+
+/// Hands in a message. The library has acknowledged it by now, where there is something to acknowledge.
+#[inline]
+fn take(heard: Heard, inbox: &mut Inbox) {
+    if let Heard::Message {
+        payload,
+        redelivered,
+        ..
+    } = heard
+    {
+        inbox.received_at(inbox.stamp(), &payload, redelivered);
     }
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use futures_util::future::{Either, LocalBoxFuture, select};
 
+use super::losses::{Comeback, Ended};
 use super::mqtt::{Notes, client_id};
-use super::mqtt_connection::{Connection, Events, Heard, Requests, Role, qos};
+use super::mqtt_connection::{Connection, Events, Heard, Requests, Role, comes_back, qos};
 use super::mqtt_words as words;
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
@@ -52,13 +53,23 @@ impl AsyncPublisher for MqttPublisher {
         })
     }
 
-    fn run(&mut self, outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
-        Box::pin(async {
-            let connection = match self.connection.take() {
+    fn run(&mut self, mut outbox: AsyncOutbox) -> LocalBoxFuture<'_, Result<(), DriverError>> {
+        Box::pin(async move {
+            let mut connection = match self.connection.take() {
                 Some(connection) => connection,
                 None => self.open().await?,
             };
-            publish(connection, &self.task, &self.notes, outbox).await
+            let mut comeback = Comeback::default();
+            while let Err(ended) = publish(connection, &self.task, &self.notes, &mut outbox).await {
+                if !ended.is_lost || !comes_back(&self.task) {
+                    return Err(ended.error);
+                }
+                connection = comeback
+                    .again(ended.error, async || self.open().await)
+                    .await?;
+                self.notes.losses.of_a_publisher();
+            }
+            Ok(())
         })
     }
 }
@@ -110,8 +121,8 @@ async fn publish(
     connection: Connection,
     task: &Task,
     notes: &Notes,
-    mut outbox: AsyncOutbox,
-) -> Result<(), DriverError> {
+    outbox: &mut AsyncOutbox,
+) -> Result<(), Ended> {
     let Connection {
         requests,
         mut events,
@@ -126,7 +137,7 @@ async fn publish(
         is_complete: false,
     });
     let ended = {
-        let sending = pin!(send(&requests, task, &mut outbox, &under_way));
+        let sending = pin!(send(&requests, task, outbox, &under_way));
         let hearing = pin!(hear(&mut events, task, notes, &acks, &under_way));
         match select(sending, hearing).await {
             Either::Right((ended, _)) => ended,
@@ -136,7 +147,11 @@ async fn publish(
             }
         }
     };
-    if let Err(mut reason) = ended {
+    if let Err(Ended {
+        error: mut reason,
+        is_lost,
+    }) = ended
+    {
         if reason == words::CLOSED && qos(task) == 2 {
             reason = format!(
                 "{reason}; does it let {} messages of QoS 2 be in flight (of Mosquitto: \
@@ -150,10 +165,11 @@ async fn publish(
         while let Some(message) = outbox.next() {
             acks.failed(message.token, &reason);
         }
-        return Err(DriverError {
+        let error = DriverError {
             doing: format!("publish to {address}"),
             cause: reason,
-        });
+        };
+        return Err(Ended { error, is_lost });
     }
     // What is still on its way would be lost with the connection.
     let connection = Connection {
@@ -162,7 +178,7 @@ async fn publish(
         welcome,
         address,
     };
-    connection.close().await
+    connection.close().await.map_err(Ended::refused)
 }
 
 /// Hands over everything that becomes due.
@@ -202,10 +218,10 @@ async fn hear(
     notes: &Notes,
     acks: &Acks,
     under_way: &RefCell<UnderWay>,
-) -> Result<(), String> {
+) -> Result<(), Ended<String>> {
     // A server that hangs does not answer the library's pings either, which ends this.
     loop {
-        match events.next().await? {
+        match events.next().await.map_err(Ended::lost)? {
             Heard::Sent(pkid) => under_way.borrow_mut().sent(pkid),
             Heard::Acked(pkid) => {
                 let token = under_way.borrow_mut().answered(pkid);
@@ -224,7 +240,7 @@ async fn hear(
                     .for_each(|token| acks.failed(token, &reason));
                 if qos(task) == 2 {
                     // The library would keep its place in the window for ever.
-                    return Err(reason);
+                    return Err(Ended::refused(reason));
                 }
             }
             _ => {}

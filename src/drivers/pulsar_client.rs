@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio::runtime::Handle;
 
 use super::DriverError;
+use super::losses::Ended;
 use super::pulsar_address::broker_url;
 use super::pulsar_relay::Relay;
 use super::pulsar_session::Trial;
@@ -116,34 +117,24 @@ pub fn failed(doing: String, error: &Error) -> DriverError {
     }
 }
 
-/// What ended the work on a connection.
-#[derive(Debug, Default)]
-pub struct Trouble {
-    /// In the user's words.
-    pub why: String,
-    /// Whether the connection went, so that another may help.
-    pub is_lost: bool,
-}
-
-impl From<&Error> for Trouble {
-    fn from(error: &Error) -> Trouble {
-        let connection = match error {
-            Error::Connection(error)
-            | Error::Consumer(ConsumerError::Connection(error))
-            | Error::Producer(ProducerError::Connection(error)) => Some(error),
-            _ => None,
-        };
-        let is_lost = connection.is_some_and(|error| match error {
-            ConnectionError::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
-            ConnectionError::Disconnected
-            | ConnectionError::Canceled
-            | ConnectionError::Shutdown => true,
-            _ => false,
-        });
-        Trouble {
-            why: reason(error),
-            is_lost,
+/// What an error of the library means for the connection, in the user's words.
+pub fn ended(error: &Error) -> Ended<String> {
+    let connection = match error {
+        Error::Connection(error)
+        | Error::Consumer(ConsumerError::Connection(error))
+        | Error::Producer(ProducerError::Connection(error)) => Some(error),
+        _ => None,
+    };
+    let is_lost = connection.is_some_and(|error| match error {
+        ConnectionError::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
+        ConnectionError::Disconnected | ConnectionError::Canceled | ConnectionError::Shutdown => {
+            true
         }
+        _ => false,
+    });
+    Ended {
+        error: reason(error),
+        is_lost,
     }
 }
 

@@ -21,8 +21,8 @@ use pulsar::message::proto::MessageIdData;
 use pulsar::{ConsumerOptions, Error, SubType, TokioExecutor};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::losses::again;
-use super::pulsar_client::{ANSWERED_WITHIN, Client, Trouble, client, failed};
+use super::losses::{Comeback, Ended};
+use super::pulsar_client::{ANSWERED_WITHIN, Client, client, ended, failed};
 use super::pulsar_session::Trial;
 use super::{AsyncConsumer, DriverError};
 use crate::engine::inbox::Inbox;
@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const LEAST_SPARE: u64 = 100_000;
 
 /// A message and the number of the subscription that it came by; why there will be none, otherwise.
-type Received = Result<(usize, Message<Vec<u8>>), Trouble>;
+type Received = Result<(usize, Message<Vec<u8>>), Ended<String>>;
 type Subscribed = Consumer<Vec<u8>, TokioExecutor>;
 
 pub struct PulsarConsumer {
@@ -105,7 +105,7 @@ impl PulsarConsumer {
             Ok(_) => Ok(subscribed),
             Err(trouble) => Err(DriverError {
                 doing: doing(),
-                cause: trouble.why,
+                cause: trouble.error,
             }),
         }
     }
@@ -145,11 +145,8 @@ impl Subscriptions {
             let answer = match self.each[number].poll_next_unpin(context) {
                 Poll::Pending => continue,
                 Poll::Ready(Some(Ok(message))) => Ok((number, message)),
-                Poll::Ready(Some(Err(error))) => Err(Trouble::from(&error)),
-                Poll::Ready(None) => Err(Trouble {
-                    why: "the connection was lost".to_owned(),
-                    is_lost: true,
-                }),
+                Poll::Ready(Some(Err(error))) => Err(ended(&error)),
+                Poll::Ready(None) => Err(Ended::lost("the connection was lost".to_owned())),
             };
             self.next = number + 1;
             return Poll::Ready(answer);
@@ -162,17 +159,15 @@ impl Subscriptions {
     ///
     /// Not to a ping of the library: it remembers only one, so that with its own in between it takes
     /// the connection for lost.
-    async fn answer(&mut self) -> Result<u64, Trouble> {
+    async fn answer(&mut self) -> Result<u64, Ended<String>> {
         let each = self.each.iter_mut().map(Consumer::get_stats);
         let stats = match timeout(ANSWERED_WITHIN, try_join_all(each)).await {
             Ok(Ok(stats)) => stats,
-            Ok(Err(error)) => return Err(Trouble::from(&error)),
+            Ok(Err(error)) => return Err(ended(&error)),
             Err(_) => {
                 let seconds = ANSWERED_WITHIN.as_secs();
-                return Err(Trouble {
-                    why: format!("no answer came within {seconds} s"),
-                    is_lost: false,
-                });
+                let why = format!("no answer came within {seconds} s");
+                return Err(Ended::refused(why));
             }
         };
         let told = stats.into_iter().flatten();
@@ -189,6 +184,7 @@ impl AsyncConsumer for PulsarConsumer {
         Box::pin(async move {
             let mut subscribed = self.subscribe().await?;
             inbox.ready();
+            let mut comeback = Comeback::default();
             loop {
                 let owed = Owed {
                     cumulative: matches!(self.kind(), SubType::Exclusive | SubType::Failover),
@@ -199,12 +195,13 @@ impl AsyncConsumer for PulsarConsumer {
                 let trouble = receive(subscribed, owed, &mut inbox, &self.trial.again).await;
                 let error = DriverError {
                     doing: format!("receive from {}", self.trial.address.shown),
-                    cause: trouble.why,
+                    cause: trouble.error,
                 };
                 if !trouble.is_lost {
                     return Err(error);
                 }
-                subscribed = again(error, async || self.subscribe().await).await?;
+                let subscribe = async || self.subscribe().await;
+                subscribed = comeback.again(error, subscribe).await?;
                 inbox.new_epoch();
                 self.trial.losses.of_a_consumer();
             }
@@ -244,7 +241,7 @@ impl Owed {
     }
 
     /// Hands the acknowledgements to the library, which writes them.
-    async fn settle(&mut self, subscribed: &mut Subscriptions) -> Result<(), Trouble> {
+    async fn settle(&mut self, subscribed: &mut Subscriptions) -> Result<(), Ended<String>> {
         self.count = 0;
         for (number, id) in self.ids.drain(..) {
             let consumer = &mut subscribed.each[number];
@@ -254,7 +251,7 @@ impl Owed {
             } else {
                 consumer.ack_with_id("", id).await
             };
-            done.map_err(|error| Trouble::from(&error.into()))?;
+            done.map_err(|error| ended(&error.into()))?;
         }
         Ok(())
     }
@@ -267,7 +264,7 @@ async fn receive(
     mut owed: Owed,
     inbox: &mut Inbox,
     again: &AtomicU64,
-) -> Trouble {
+) -> Ended<String> {
     let mut alarm = pin!(sleep(IDLE));
     loop {
         let next = poll_fn(|context| subscribed.poll(context));

@@ -17,8 +17,8 @@ use pulsar::{Producer, ProducerOptions, TokioExecutor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::losses::again;
-use super::pulsar_client::{Inside, Trouble, client, failed};
+use super::losses::{Comeback, Ended};
+use super::pulsar_client::{Inside, client, ended, failed};
 use super::pulsar_session::Trial;
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
@@ -114,15 +114,16 @@ impl AsyncPublisher for PulsarPublisher {
                 None => self.open().await?,
             };
             let task = &self.trial.task;
+            let mut comeback = Comeback::default();
             while let Err(trouble) = publish(task, producers.all(), &mut outbox).await {
                 let error = DriverError {
                     doing: format!("publish to {}", self.trial.address.shown),
-                    cause: trouble.why,
+                    cause: trouble.error,
                 };
                 if !trouble.is_lost {
                     return Err(error);
                 }
-                producers = again(error, async || self.open().await).await?;
+                producers = comeback.again(error, async || self.open().await).await?;
                 self.trial.losses.of_a_publisher();
             }
             Ok(())
@@ -137,7 +138,7 @@ async fn publish(
     task: &Task,
     producers: &mut [Option<Link>],
     outbox: &mut AsyncOutbox,
-) -> Result<(), Trouble> {
+) -> Result<(), Ended<String>> {
     let acks = outbox.acks();
     let (sent, receipts) = mpsc::unbounded_channel();
     let (tell, lost) = oneshot::channel();
@@ -150,7 +151,8 @@ async fn publish(
         let due = match select(pin!(outbox.due(BATCH)), &mut lost).await {
             Either::Left((due, _)) => due,
             Either::Right((reason, _)) => {
-                problem = Some(reason.unwrap_or_default());
+                let gone = |_| Ended::refused("the runtime is shutting down".to_owned());
+                problem = Some(reason.unwrap_or_else(gone));
                 break;
             }
         };
@@ -174,8 +176,8 @@ async fn publish(
                 // The task ends before this loop only where the runtime does.
                 Ok(receipt) => drop(sent.send((token, receipt))),
                 Err(error) => {
-                    let trouble = Trouble::from(&error);
-                    acks.failed(token, &trouble.why);
+                    let trouble = ended(&error);
+                    acks.failed(token, &trouble.error);
                     problem = Some(trouble);
                     break 'load;
                 }
@@ -184,7 +186,7 @@ async fn publish(
     }
     if let Some(trouble) = &problem {
         while let Some(message) = outbox.next() {
-            acks.failed(message.token, &trouble.why);
+            acks.failed(message.token, &trouble.error);
         }
     }
     drop(sent);
@@ -202,7 +204,7 @@ async fn drain(
     mut sent: mpsc::UnboundedReceiver<Sent>,
     acks: Acks,
     acknowledged: bool,
-    tell: oneshot::Sender<Trouble>,
+    tell: oneshot::Sender<Ended<String>>,
 ) {
     let mut tell = Some(tell);
     let mut under_way = FuturesUnordered::new();
@@ -228,8 +230,8 @@ async fn drain(
             Some((token, Ok(_))) if acknowledged => acks.acked(token),
             Some((_, Ok(_))) => {}
             Some((token, Err(error))) => {
-                let trouble = Trouble::from(&error);
-                acks.failed(token, &trouble.why);
+                let trouble = ended(&error);
+                acks.failed(token, &trouble.error);
                 if let Some(tell) = tell.take() {
                     // Nobody listens any more where the publisher has ended.
                     let _ = tell.send(trouble);

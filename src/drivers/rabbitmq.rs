@@ -7,7 +7,7 @@ use lapin::Channel;
 use tokio::sync::Mutex;
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
-use super::losses::again;
+use super::losses::Comeback;
 use super::rabbitmq_consumer::{Reading, consume};
 use super::rabbitmq_link::{Link, Notes, greet};
 use super::rabbitmq_publisher::{open, publish};
@@ -313,18 +313,19 @@ impl AsyncPublisher for RabbitPublisher {
                 None => self.open().await?,
             };
             let (task, topology, publisher) = (&self.task, &self.topology, self.publisher);
+            let mut comeback = Comeback::default();
             while let Err(lost) =
                 publish(&link, &channel, task, topology, publisher, &mut outbox).await
             {
-                if !lost.is_gone {
+                if !lost.is_lost {
                     return Err(lost.error);
                 }
-                (link, channel) = again(lost.error, async || {
+                let reopened = comeback.again(lost.error, async || {
                     let (link, channel) = self.open().await?;
                     topology.declare(&link).await?;
                     Ok((link, channel))
-                })
-                .await?;
+                });
+                (link, channel) = reopened.await?;
                 self.notes.losses.of_a_publisher();
             }
             link.close().await;
@@ -356,17 +357,18 @@ impl AsyncConsumer for RabbitConsumer {
             };
             let mut queues: Vec<Reading> = queues.into_iter().map(reading).collect();
             let mut link = open().await?;
+            let mut comeback = Comeback::default();
             loop {
                 let Err(lost) = consume(&link, task, topology, &mut queues, dead, &mut inbox).await;
-                if !lost.is_gone {
+                if !lost.is_lost {
                     return Err(lost.error);
                 }
-                link = again(lost.error, async || {
+                let reopened = comeback.again(lost.error, async || {
                     let link = open().await?;
                     topology.declare(&link).await?;
                     Ok(link)
-                })
-                .await?;
+                });
+                link = reopened.await?;
                 inbox.new_epoch();
                 notes.losses.of_a_consumer();
             }

@@ -14,7 +14,8 @@ use lapin::{Channel, Consumer as LapinConsumer};
 use tokio::time::{Instant, sleep_until};
 
 use super::DriverError;
-use super::rabbitmq_link::{Link, Lost, Notes};
+use super::losses::Ended;
+use super::rabbitmq_link::{Link, Notes};
 use super::rabbitmq_topology::{OFFSET, Topology};
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
@@ -34,8 +35,8 @@ pub async fn consume(
     queues: &mut [Reading],
     dead: Option<&Notes>,
     inbox: &mut Inbox,
-) -> Result<Infallible, Lost> {
-    let wrong = |error| link.failed("subscribe", &error);
+) -> Result<Infallible, Ended> {
+    let wrong = |error| link.ended("subscribe", &error);
     // A stream takes no other credit than acknowledgements.
     let acknowledged = task.delivery != Promise::AtMostOnce || topology.is_stream();
     let prefetch = task.count("prefetch").unwrap_or(1_000) as u16;
@@ -47,7 +48,7 @@ pub async fn consume(
     for reading in &*queues {
         // Acknowledgements count the deliveries of a channel, and several queues on one would reach us
         // in another order than they were counted in.
-        let channel = link.channel().await?;
+        let channel = link.another_channel().await.map_err(wrong)?;
         if acknowledged {
             let set = channel.basic_qos(prefetch, BasicQosOptions::default());
             set.await.map_err(wrong)?;
@@ -102,7 +103,7 @@ pub async fn consume(
     };
     Err(match ended {
         Some(error) => link.lost("receive", &error).await,
-        None => Lost::from(DriverError {
+        None => Ended::refused(DriverError {
             doing: format!("receive at {}", link.address),
             cause: "the server ended the subscription: its queue was deleted, or its node is down"
                 .to_owned(),

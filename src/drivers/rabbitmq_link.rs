@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::DriverError;
-use super::losses::Losses;
+use super::losses::{Ended, Losses};
 use super::target::{CONNECT_TIMEOUT, shown, url};
 use super::tls;
 use crate::engine::shared::lock;
@@ -118,12 +118,12 @@ pub struct Link {
 struct Complaint {
     why: String,
     /// Whether the connection went, rather than that something was refused.
-    is_gone: bool,
+    is_lost: bool,
 }
 
 impl Complaint {
     fn of(error: &lapin::Error) -> Complaint {
-        let is_gone = match error.kind() {
+        let is_lost = match error.kind() {
             ErrorKind::IOError(_)
             | ErrorKind::MissingHeartbeatError
             | ErrorKind::InvalidConnectionState(_) => true,
@@ -132,25 +132,7 @@ impl Complaint {
         };
         Complaint {
             why: reason(error),
-            is_gone,
-        }
-    }
-}
-
-/// What ended the work on a connection.
-#[derive(Debug)]
-pub struct Lost {
-    /// What was attempted, and why it failed.
-    pub error: DriverError,
-    /// Whether another connection may help.
-    pub is_gone: bool,
-}
-
-impl From<DriverError> for Lost {
-    fn from(error: DriverError) -> Lost {
-        Lost {
-            error,
-            is_gone: false,
+            is_lost,
         }
     }
 }
@@ -220,6 +202,14 @@ impl Link {
         }
     }
 
+    /// Likewise, and whether another connection may help.
+    pub fn ended(&self, doing: &str, error: &lapin::Error) -> Ended {
+        Ended {
+            error: self.failed(doing, error),
+            is_lost: Complaint::of(error).is_lost,
+        }
+    }
+
     /// Why a channel or the connection is of no use any more: who finds it closed has often not heard
     /// what the server said.
     async fn complaint(&self, error: &lapin::Error) -> Complaint {
@@ -236,12 +226,12 @@ impl Link {
     }
 
     /// What was attempted when the connection or the channel was lost, and why it was.
-    pub async fn lost(&self, doing: &str, error: &lapin::Error) -> Lost {
-        let Complaint { why, is_gone } = self.complaint(error).await;
+    pub async fn lost(&self, doing: &str, error: &lapin::Error) -> Ended {
+        let Complaint { why, is_lost } = self.complaint(error).await;
         let doing = format!("{doing} at {}", self.address);
-        Lost {
+        Ended {
             error: DriverError { doing, cause: why },
-            is_gone,
+            is_lost,
         }
     }
 

@@ -15,7 +15,8 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 
 use super::DriverError;
-use super::rabbitmq_link::{Link, Lost};
+use super::losses::Ended;
+use super::rabbitmq_link::Link;
 use super::rabbitmq_topology::{HEADER, Route, Topology};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::pacing::AsyncOutbox;
@@ -82,7 +83,7 @@ pub async fn publish(
     topology: &Topology,
     publisher: u32,
     outbox: &mut AsyncOutbox,
-) -> Result<(), Lost> {
+) -> Result<(), Ended> {
     let properties = properties(task, topology, publisher);
     let mandatory = task.acks && task.flag("mandatory");
     // With confirms it is the window that bounds what is under way.

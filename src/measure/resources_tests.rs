@@ -219,3 +219,16 @@ fn work_of_this_process_and_of_its_publishers_is_seen() {
     let text = serde_json::to_string(&sample).unwrap();
     assert_eq!(serde_json::from_str::<Sample>(&text).unwrap(), sample);
 }
+
+#[test]
+fn ticks_that_are_in_step_with_the_load_are_not_the_doing_of_others() {
+    let usage = Usage {
+        capacity_s: 20.0,
+        idle_s: 15.0,
+        steal_s: 0.5,
+        interrupts_s: 0.5,
+        ..Usage::default()
+    };
+    assert_eq!(usage.busy(9.0), 4.0, "no more than was not idle");
+    assert_eq!(usage.busy(1.0), 1.0);
+}

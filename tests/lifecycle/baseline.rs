@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use mqbench::results::{Results, Stored};
 
@@ -19,6 +20,15 @@ fn other_version(place: &Place, program: &str) -> String {
     let mode = fs::Permissions::from_mode(0o755);
     fs::set_permissions(place.path("old/redis-server"), mode).expect("a program");
     place.path("old").display().to_string()
+}
+
+/// Makes the baseline, in `before`; the folder of its program.
+fn measured_before(place: &Place, program: &Path) -> String {
+    let old = other_version(place, &program.display().to_string());
+    let mut first = place.command(&["run", "s.yaml", "--out", "before"]);
+    first.env("MQBENCH_REDIS_HOME", &old);
+    ended(first);
+    old
 }
 
 fn results(place: &Place, out: &str) -> Results {
@@ -41,10 +51,7 @@ fn a_baseline_of_another_version_is_measured_again_while_its_program_is_there() 
         return;
     };
     let place = place(&scenario("[redis-pubsub]", 300, 2));
-    let old = other_version(&place, &program.display().to_string());
-    let mut first = place.command(&["run", "s.yaml", "--out", "before"]);
-    first.env("MQBENCH_REDIS_HOME", &old);
-    ended(first);
+    let old = measured_before(&place, &program);
     let before = results(&place, "before");
     let then = &before.provenance.brokers[0];
     assert_eq!(then.server_version.as_deref(), Some("1.2.3"));
@@ -90,5 +97,38 @@ fn a_baseline_of_another_version_is_measured_again_while_its_program_is_there() 
     let told = format!("not measured again: redis-pubsub ({path}, which was 1.2.3, is gone)");
     assert!(gone.err.contains(&told), "{}", gone.err);
     assert_eq!(results(&place, "gone").plan.brokers.len(), 1);
+    place.assert_clean();
+}
+
+#[test]
+fn a_sweep_is_measured_again_at_each_rate() {
+    let _turn = beside_others();
+    let Some(program) = program_of("redis") else {
+        return;
+    };
+    let text = scenario("[redis-pubsub]", 300, 2);
+    let place = place(&text.replace("rate: 1k/s", "sweep: [200/s, 400/s]"));
+    measured_before(&place, &program);
+    let both = place.run(&[
+        "run",
+        "s.yaml",
+        "--baseline",
+        "before/latest",
+        "--out",
+        "after",
+    ]);
+    assert!(printed(&both).contains(AGAIN), "{}", both.out);
+    let after = results(&place, "after");
+    let points = after.points();
+    assert_eq!(points.len(), 2);
+    for point in &points {
+        let mut made: Vec<(u32, usize)> =
+            point.standing().map(|it| (it.block, it.broker)).collect();
+        made.sort_unstable();
+        assert_eq!(made, [(1, 0), (1, 1), (2, 0), (2, 1)]);
+    }
+    for rate in ["200/s", "400/s"] {
+        assert!(printed(&both).contains(rate), "{}", both.out);
+    }
     place.assert_clean();
 }
