@@ -488,7 +488,14 @@ impl Sending<'_> {
                     failure = Some(words(&error));
                 }
                 KafkaError::Transaction(e) if e.is_retriable() => {}
-                _ => return Err(failed(self.task, "end a transaction")(error)),
+                _ => {
+                    let mut wrong = failed(self.task, "end a transaction")(error);
+                    // What the library says of a transaction that had failed already is no reason.
+                    if let Some(before) = failure {
+                        wrong.cause = format!("{before}; then: {}", wrong.cause);
+                    }
+                    return Err(wrong);
+                }
             }
             self.look()?;
         }
