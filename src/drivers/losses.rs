@@ -128,7 +128,11 @@ impl Losses {
         let lost = sides.map(|(who, times, then)| (who, times.load(Ordering::Relaxed), then));
         let lost = lost.into_iter().filter(|(_, times, _)| *times > 0);
         let note = |(who, times, then)| {
-            format!("{who} lost their connection {times} times and came back: {then}")
+            let often = match times {
+                1 => "once".to_owned(),
+                _ => format!("{times} times"),
+            };
+            format!("{who} lost their connection {often} and came back: {then}")
         };
         lost.map(note).collect()
     }
