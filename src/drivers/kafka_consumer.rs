@@ -214,7 +214,7 @@ impl KafkaConsumer {
             match beside {
                 Some(Ok(message)) => {
                     inbox.received_at(now, message.payload().unwrap_or_default(), false);
-                    owed.add(1, now);
+                    owed.add(now);
                     is_empty = false;
                 }
                 Some(Err(error)) => self.take_in(&error, heard)?,
@@ -250,7 +250,7 @@ impl KafkaConsumer {
                     batches.hand_out(count, |taken| match taken {
                         Ok(payload) => {
                             inbox.received_at(stamp, payload, false);
-                            owed.add(1, stamp);
+                            owed.add(stamp);
                         }
                         Err(error) => wrong = Some(error),
                     });
@@ -323,11 +323,11 @@ impl Owed {
     }
 
     #[inline]
-    fn add(&mut self, count: u64, stamp: u64) {
+    fn add(&mut self, stamp: u64) {
         if self.count == 0 {
             self.since = stamp;
         }
-        self.count += if self.commits { count } else { 0 };
+        self.count += u64::from(self.commits);
     }
 
     fn is_due(&self, now: u64) -> bool {

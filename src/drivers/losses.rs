@@ -17,11 +17,15 @@ const LASTS: Duration = Duration::from_secs(1);
 /// What `attempt` makes in place of what was lost, if the server is there again soon.
 ///
 /// # Errors
-/// `lost`, with what happened instead.
+/// Why it ended, where another connection is of no help; otherwise with what happened instead.
 pub async fn again<T>(
-    lost: DriverError,
+    ended: Ended,
     attempt: impl AsyncFn() -> Result<T, DriverError>,
 ) -> Result<T, DriverError> {
+    if !ended.is_lost {
+        return Err(ended.error);
+    }
+    let DriverError { doing, cause } = ended.error;
     let end = Instant::now() + GONE_AFTER;
     let mut why = String::new();
     while Instant::now() < end {
@@ -33,14 +37,12 @@ pub async fn again<T>(
         }
     }
     let seconds = GONE_AFTER.as_secs();
-    Err(DriverError {
-        cause: format!("{} and not back after {seconds} s{why}", lost.cause),
-        doing: lost.doing,
-    })
+    let cause = format!("{cause} and not back after {seconds} s{why}");
+    Err(DriverError { doing, cause })
 }
 
 /// Why a publisher or a consumer cannot go on with its connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ended<E = DriverError> {
     /// What was wrong.
     pub error: E,
@@ -66,29 +68,45 @@ impl<E> Ended<E> {
     }
 }
 
-/// Takes another connection in place of each that is lost.
-#[derive(Debug, Default)]
-pub struct Comeback {
+impl Ended<String> {
+    /// With what was attempted.
+    pub fn while_doing(self, doing: String) -> Ended {
+        Ended {
+            error: DriverError {
+                doing,
+                cause: self.error,
+            },
+            is_lost: self.is_lost,
+        }
+    }
+}
+
+/// Takes another connection in place of each that a publisher or a consumer loses.
+#[derive(Debug)]
+pub struct Comeback<'l> {
+    /// What counts them.
+    losses: &'l AtomicU64,
     /// When the last one was made.
     made: Option<Instant>,
 }
 
-impl Comeback {
+impl Comeback<'_> {
     /// What `attempt` makes, as [`again`] does. What is lost as soon as it was made is not: a server that closes
     /// connections for what comes over them would do so for ever.
     ///
     /// # Errors
-    /// `lost`, with what happened instead.
+    /// Those of [`again`].
     pub async fn again<T>(
         &mut self,
-        lost: DriverError,
+        ended: Ended,
         attempt: impl AsyncFn() -> Result<T, DriverError>,
     ) -> Result<T, DriverError> {
         if self.made.is_some_and(|made| made.elapsed() < LASTS) {
-            return Err(lost);
+            return Err(ended.error);
         }
-        let made = again(lost, attempt).await?;
+        let made = again(ended, attempt).await?;
         self.made = Some(Instant::now());
+        self.losses.fetch_add(1, Ordering::Relaxed);
         Ok(made)
     }
 }
@@ -101,6 +119,22 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// For a publisher that loses connections.
+    pub fn publisher(&self) -> Comeback<'_> {
+        Comeback {
+            losses: &self.publishers,
+            made: None,
+        }
+    }
+
+    /// For a consumer that loses connections.
+    pub fn consumer(&self) -> Comeback<'_> {
+        Comeback {
+            losses: &self.consumers,
+            made: None,
+        }
+    }
+
     /// A publisher has.
     pub fn of_a_publisher(&self) {
         self.publishers.fetch_add(1, Ordering::Relaxed);

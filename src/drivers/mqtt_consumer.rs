@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::losses::Comeback;
+use super::losses::Ended;
 use super::mqtt::{Notes, client_id};
 use super::mqtt_connection::{Connection, Heard, Role, comes_back, keeps_sessions, qos};
 use super::{AsyncConsumer, DriverError};
@@ -58,20 +58,19 @@ impl AsyncConsumer for MqttConsumer {
             };
             let (mut connection, _) = subscribe().await?;
             inbox.ready();
-            let mut comeback = Comeback::default();
+            let mut comeback = self.notes.losses.consumer();
             loop {
                 match connection.events.next().await {
                     Ok(heard) => take(heard, &mut inbox),
                     Err(cause) => {
-                        let lost = connection.failed("receive from", cause);
-                        if !comes_back(task) {
-                            return Err(lost);
-                        }
+                        let ended = Ended {
+                            error: connection.failed("receive from", cause),
+                            is_lost: comes_back(task),
+                        };
                         let meanwhile;
-                        (connection, meanwhile) = comeback.again(lost, subscribe).await?;
+                        (connection, meanwhile) = comeback.again(ended, subscribe).await?;
                         inbox.new_epoch();
                         meanwhile.into_iter().for_each(|it| take(it, &mut inbox));
-                        self.notes.losses.of_a_consumer();
                     }
                 }
             }

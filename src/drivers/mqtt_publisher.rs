@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use futures_util::future::{Either, LocalBoxFuture, select};
 
-use super::losses::{Comeback, Ended};
+use super::losses::Ended;
 use super::mqtt::{Notes, client_id};
 use super::mqtt_connection::{Connection, Events, Heard, Requests, Role, comes_back, qos};
 use super::mqtt_words as words;
@@ -59,15 +59,9 @@ impl AsyncPublisher for MqttPublisher {
                 Some(connection) => connection,
                 None => self.open().await?,
             };
-            let mut comeback = Comeback::default();
+            let mut comeback = self.notes.losses.publisher();
             while let Err(ended) = publish(connection, &self.task, &self.notes, &mut outbox).await {
-                if !ended.is_lost || !comes_back(&self.task) {
-                    return Err(ended.error);
-                }
-                connection = comeback
-                    .again(ended.error, async || self.open().await)
-                    .await?;
-                self.notes.losses.of_a_publisher();
+                connection = comeback.again(ended, async || self.open().await).await?;
             }
             Ok(())
         })
@@ -147,29 +141,23 @@ async fn publish(
             }
         }
     };
-    if let Err(Ended {
-        error: mut reason,
-        is_lost,
-    }) = ended
-    {
+    if let Err(mut ended) = ended {
+        let reason = &mut ended.error;
         if reason == words::CLOSED && qos(task) == 2 {
-            reason = format!(
+            *reason = format!(
                 "{reason}; does it let {} messages of QoS 2 be in flight (of Mosquitto: \
                  max_inflight_messages, 20 by default)? A lower in_flight or version 5 keeps to it",
                 task.workload.in_flight
             );
         }
         for token in under_way.borrow_mut().take_all() {
-            acks.failed(token, &reason);
+            acks.failed(token, reason);
         }
         while let Some(message) = outbox.next() {
-            acks.failed(message.token, &reason);
+            acks.failed(message.token, reason);
         }
-        let error = DriverError {
-            doing: format!("publish to {address}"),
-            cause: reason,
-        };
-        return Err(Ended { error, is_lost });
+        ended.is_lost &= comes_back(task);
+        return Err(ended.while_doing(format!("publish to {address}")));
     }
     // What is still on its way would be lost with the connection.
     let connection = Connection {

@@ -21,7 +21,7 @@ use pulsar::message::proto::MessageIdData;
 use pulsar::{ConsumerOptions, Error, SubType, TokioExecutor};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::losses::{Comeback, Ended};
+use super::losses::Ended;
 use super::pulsar_client::{ANSWERED_WITHIN, Client, client, ended, failed};
 use super::pulsar_session::Trial;
 use super::{AsyncConsumer, DriverError};
@@ -103,10 +103,7 @@ impl PulsarConsumer {
         // what comes to a non-persistent topic.
         match subscribed.answer().await {
             Ok(_) => Ok(subscribed),
-            Err(trouble) => Err(DriverError {
-                doing: doing(),
-                cause: trouble.error,
-            }),
+            Err(trouble) => Err(trouble.while_doing(doing()).error),
         }
     }
 
@@ -184,7 +181,7 @@ impl AsyncConsumer for PulsarConsumer {
         Box::pin(async move {
             let mut subscribed = self.subscribe().await?;
             inbox.ready();
-            let mut comeback = Comeback::default();
+            let mut comeback = self.trial.losses.consumer();
             loop {
                 let owed = Owed {
                     cumulative: matches!(self.kind(), SubType::Exclusive | SubType::Failover),
@@ -193,17 +190,12 @@ impl AsyncConsumer for PulsarConsumer {
                     count: 0,
                 };
                 let trouble = receive(subscribed, owed, &mut inbox, &self.trial.again).await;
-                let error = DriverError {
-                    doing: format!("receive from {}", self.trial.address.shown),
-                    cause: trouble.error,
-                };
-                if !trouble.is_lost {
-                    return Err(error);
-                }
+                let doing = format!("receive from {}", self.trial.address.shown);
                 let subscribe = async || self.subscribe().await;
-                subscribed = comeback.again(error, subscribe).await?;
+                subscribed = comeback
+                    .again(trouble.while_doing(doing), subscribe)
+                    .await?;
                 inbox.new_epoch();
-                self.trial.losses.of_a_consumer();
             }
         })
     }

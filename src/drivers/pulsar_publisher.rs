@@ -17,7 +17,7 @@ use pulsar::{Producer, ProducerOptions, TokioExecutor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::losses::{Comeback, Ended};
+use super::losses::Ended;
 use super::pulsar_client::{Inside, client, ended, failed};
 use super::pulsar_session::Trial;
 use super::{AsyncPublisher, DriverError};
@@ -114,17 +114,11 @@ impl AsyncPublisher for PulsarPublisher {
                 None => self.open().await?,
             };
             let task = &self.trial.task;
-            let mut comeback = Comeback::default();
+            let mut comeback = self.trial.losses.publisher();
             while let Err(trouble) = publish(task, producers.all(), &mut outbox).await {
-                let error = DriverError {
-                    doing: format!("publish to {}", self.trial.address.shown),
-                    cause: trouble.error,
-                };
-                if !trouble.is_lost {
-                    return Err(error);
-                }
-                producers = comeback.again(error, async || self.open().await).await?;
-                self.trial.losses.of_a_publisher();
+                let doing = format!("publish to {}", self.trial.address.shown);
+                let open = async || self.open().await;
+                producers = comeback.again(trouble.while_doing(doing), open).await?;
             }
             Ok(())
         })

@@ -7,7 +7,6 @@ use lapin::Channel;
 use tokio::sync::Mutex;
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
-use super::losses::Comeback;
 use super::rabbitmq_consumer::{Reading, consume};
 use super::rabbitmq_link::{Link, Notes, greet};
 use super::rabbitmq_publisher::{open, publish};
@@ -313,20 +312,16 @@ impl AsyncPublisher for RabbitPublisher {
                 None => self.open().await?,
             };
             let (task, topology, publisher) = (&self.task, &self.topology, self.publisher);
-            let mut comeback = Comeback::default();
-            while let Err(lost) =
+            let mut comeback = self.notes.losses.publisher();
+            while let Err(ended) =
                 publish(&link, &channel, task, topology, publisher, &mut outbox).await
             {
-                if !lost.is_lost {
-                    return Err(lost.error);
-                }
-                let reopened = comeback.again(lost.error, async || {
+                let reopened = comeback.again(ended, async || {
                     let (link, channel) = self.open().await?;
                     topology.declare(&link).await?;
                     Ok((link, channel))
                 });
                 (link, channel) = reopened.await?;
-                self.notes.losses.of_a_publisher();
             }
             link.close().await;
             Ok(())
@@ -357,20 +352,17 @@ impl AsyncConsumer for RabbitConsumer {
             };
             let mut queues: Vec<Reading> = queues.into_iter().map(reading).collect();
             let mut link = open().await?;
-            let mut comeback = Comeback::default();
+            let mut comeback = notes.losses.consumer();
             loop {
-                let Err(lost) = consume(&link, task, topology, &mut queues, dead, &mut inbox).await;
-                if !lost.is_lost {
-                    return Err(lost.error);
-                }
-                let reopened = comeback.again(lost.error, async || {
+                let Err(ended) =
+                    consume(&link, task, topology, &mut queues, dead, &mut inbox).await;
+                let reopened = comeback.again(ended, async || {
                     let link = open().await?;
                     topology.declare(&link).await?;
                     Ok(link)
                 });
                 link = reopened.await?;
                 inbox.new_epoch();
-                notes.losses.of_a_consumer();
             }
         })
     }

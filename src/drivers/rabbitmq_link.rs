@@ -110,31 +110,7 @@ pub struct Link {
     pub address: String,
     events: JoinHandle<()>,
     /// What the server complained of when it closed a channel, or the connection.
-    complaint: watch::Receiver<Option<Complaint>>,
-}
-
-/// Why a channel or a connection is of no use any more.
-#[derive(Clone, Debug)]
-struct Complaint {
-    why: String,
-    /// Whether the connection went, rather than that something was refused.
-    is_lost: bool,
-}
-
-impl Complaint {
-    fn of(error: &lapin::Error) -> Complaint {
-        let is_lost = match error.kind() {
-            ErrorKind::IOError(_)
-            | ErrorKind::MissingHeartbeatError
-            | ErrorKind::InvalidConnectionState(_) => true,
-            ErrorKind::ProtocolError(error) => error.get_id() == CONNECTION_FORCED,
-            _ => false,
-        };
-        Complaint {
-            why: reason(error),
-            is_lost,
-        }
-    }
+    complaint: watch::Receiver<Option<Ended<String>>>,
 }
 
 impl Drop for Link {
@@ -204,35 +180,20 @@ impl Link {
 
     /// Likewise, and whether another connection may help.
     pub fn ended(&self, doing: &str, error: &lapin::Error) -> Ended {
-        Ended {
-            error: self.failed(doing, error),
-            is_lost: Complaint::of(error).is_lost,
-        }
+        ended(error).while_doing(format!("{doing} at {}", self.address))
     }
 
-    /// Why a channel or the connection is of no use any more: who finds it closed has often not heard
-    /// what the server said.
-    async fn complaint(&self, error: &lapin::Error) -> Complaint {
+    /// What was attempted when the connection or the channel was lost, and why it was: who finds it closed has often
+    /// not heard what the server said.
+    pub async fn lost(&self, doing: &str, error: &lapin::Error) -> Ended {
         let mut complaint = self.complaint.clone();
+        let mut said = None;
         if is_aftermath(error) {
             let told = timeout(FAREWELL, complaint.wait_for(Option::is_some)).await;
-            if let Ok(Ok(told)) = told
-                && let Some(complaint) = told.clone()
-            {
-                return complaint;
-            }
+            said = told.ok().and_then(Result::ok).and_then(|it| it.clone());
         }
-        Complaint::of(error)
-    }
-
-    /// What was attempted when the connection or the channel was lost, and why it was.
-    pub async fn lost(&self, doing: &str, error: &lapin::Error) -> Ended {
-        let Complaint { why, is_lost } = self.complaint(error).await;
-        let doing = format!("{doing} at {}", self.address);
-        Ended {
-            error: DriverError { doing, cause: why },
-            is_lost,
-        }
+        let ended = said.unwrap_or_else(|| ended(error));
+        ended.while_doing(format!("{doing} at {}", self.address))
     }
 
     /// Takes leave, so that the server has nothing to complain of.
@@ -255,7 +216,7 @@ fn is_aftermath(error: &lapin::Error) -> bool {
 fn listen(
     connection: &Connection,
     notes: &Arc<Notes>,
-) -> (JoinHandle<()>, watch::Receiver<Option<Complaint>>) {
+) -> (JoinHandle<()>, watch::Receiver<Option<Ended<String>>>) {
     let notes = Arc::clone(notes);
     let (complain, complaint) = watch::channel(None);
     let mut events = Box::pin(connection.events_listener());
@@ -268,7 +229,7 @@ fn listen(
                     // The first is the cause of the others.
                     complain.send_if_modified(|told| {
                         let is_first = told.is_none();
-                        told.get_or_insert_with(|| Complaint::of(&error));
+                        told.get_or_insert_with(|| ended(&error));
                         is_first
                     });
                 }
@@ -419,6 +380,21 @@ fn property(greeting: &[u8], name: &str) -> Option<String> {
     let (length, text) = rest.split_first_chunk::<4>()?;
     let text = text.get(..u32::from_be_bytes(*length) as usize)?;
     Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// What an error means for the connection, in the server's words where it said something.
+fn ended(error: &lapin::Error) -> Ended<String> {
+    let is_lost = match error.kind() {
+        ErrorKind::IOError(_)
+        | ErrorKind::MissingHeartbeatError
+        | ErrorKind::InvalidConnectionState(_) => true,
+        ErrorKind::ProtocolError(error) => error.get_id() == CONNECTION_FORCED,
+        _ => false,
+    };
+    Ended {
+        error: reason(error),
+        is_lost,
+    }
 }
 
 /// What was wrong, in the server's words where it said something.

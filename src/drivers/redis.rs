@@ -13,8 +13,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, RedisWrite, ToRedisArgs, Value, cmd};
 
 use super::descriptor::{OptionKind, OptionSpec};
-use super::losses::Losses;
-use super::redis_connection::{address, connect, connect_again, is_lost};
+use super::losses::{Ended, Losses};
+use super::redis_connection::{address, connect, connect_again};
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::outbox::Message;
@@ -202,12 +202,9 @@ impl<C: Commands> RedisPublisher<C> {
         };
         let command = |message: &Message<'_>| self.commands.command(message);
         while let Err(error) = sending.run(&connection, &mut outbox, command).await {
-            let is_lost = is_lost(&error);
-            let wrong = failed(task, "publish")(error);
-            if !is_lost {
-                return Err(wrong);
-            }
-            connection = connect_again(wrong, task, ANSWER_WITHIN).await?;
+            let doing = format!("publish to {}", address(task));
+            let ended = Ended::from(error).while_doing(doing);
+            connection = connect_again(ended, task, ANSWER_WITHIN).await?;
             self.losses.of_a_publisher();
         }
         Ok(())

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::DriverError;
-use super::losses::again;
+use super::losses::{Ended, again};
 use super::redis::{failed, reason};
 use super::target::{CONNECT_TIMEOUT, shown, url};
 use super::tls;
@@ -119,7 +119,7 @@ fn in_the_clear(error: &RedisError) -> String {
 /// An answer of the server is what it says; anything else at this point is about encryption.
 fn after_handshake(error: &RedisError, tls: &Tls) -> String {
     let reason = reason(error);
-    if is_lost(error) {
+    if is_gone(error) {
         return tls::refused(&reason, tls);
     }
     reason
@@ -143,11 +143,11 @@ pub async fn connect(
 
 /// Another connection in place of one that was lost, if the server is there again soon.
 pub async fn connect_again(
-    lost: DriverError,
+    ended: Ended,
     task: &Task,
     answer_within: Duration,
 ) -> Result<MultiplexedConnection, DriverError> {
-    again(lost, async || {
+    again(ended, async || {
         let mut connection = connect(task, answer_within).await?;
         // A server that reads its files takes connections, and answers everything with an error.
         let answer: RedisResult<()> = cmd("PING").query_async(&mut connection).await;
@@ -157,10 +157,19 @@ pub async fn connect_again(
     .await
 }
 
-/// Whether another connection may help: a server that says nothing for too long is not helped by it.
-pub fn is_lost(error: &RedisError) -> bool {
-    let is_reading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading);
-    is_reading || error.is_io_error() && !error.is_timeout()
+impl From<RedisError> for Ended<String> {
+    fn from(error: RedisError) -> Ended<String> {
+        let is_reading = error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading);
+        Ended {
+            error: reason(&error),
+            is_lost: is_reading || is_gone(&error),
+        }
+    }
+}
+
+/// Whether the connection went: a server that says nothing for too long is not helped by another.
+fn is_gone(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_timeout()
 }
 
 /// A connection that subscribes to channels.

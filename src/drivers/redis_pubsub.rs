@@ -13,7 +13,7 @@ use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Cmd, cmd};
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
-use super::losses::{Losses, again};
+use super::losses::{Ended, Losses, again};
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed, reason,
     setting, version,
@@ -177,7 +177,7 @@ impl AsyncConsumer for PubSubConsumer {
                 }
                 let lost = cannot_receive(task, "the connection was lost");
                 let subscribe = async || Subscription::of(task, self.consumer).await;
-                subscription = again(lost, subscribe).await?;
+                subscription = again(Ended::lost(lost), subscribe).await?;
                 inbox.new_epoch();
                 self.losses.of_a_consumer();
             }

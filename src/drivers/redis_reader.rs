@@ -8,15 +8,15 @@
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, RedisError, Value, cmd};
+use redis::{Pipeline, Value, cmd};
 
 use super::DriverError;
-use super::losses::Losses;
-use super::redis::{ANSWER_WITHIN, reason};
-use super::redis_connection::{address, connect, connect_again, is_lost};
+use super::losses::{Ended, Losses};
+use super::redis::ANSWER_WITHIN;
+use super::redis_connection::{address, connect};
 use super::redis_entries::{of_claim, of_read};
 use super::redis_names::group_name;
-use super::redis_upkeep::make_groups_again;
+use super::redis_upkeep::back_to_groups;
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::Delivery;
@@ -33,24 +33,6 @@ struct Owed {
     ids: Vec<Vec<Vec<u8>>>,
     count: usize,
     since: Instant,
-}
-
-/// What ended a turn of a consumer.
-enum Trouble {
-    /// The connection is of no use any more.
-    Lost(String),
-    /// The server said no.
-    Refused(String),
-}
-
-impl From<RedisError> for Trouble {
-    fn from(error: RedisError) -> Trouble {
-        if is_lost(&error) {
-            Trouble::Lost(reason(&error))
-        } else {
-            Trouble::Refused(reason(&error))
-        }
-    }
 }
 
 /// One consumer at work.
@@ -116,24 +98,20 @@ impl<'t> Reader<'t> {
             };
             match turn {
                 Ok(()) => back = false,
-                Err(Trouble::Lost(cause)) => {
-                    self.reconnect(cause).await?;
-                    back = true;
+                Err(ended) => {
+                    let doing = format!("receive from {}", address(self.task));
+                    let ended = ended.while_doing(doing);
+                    self.connection = back_to_groups(ended, self.task, PATIENCE).await?;
+                    self.losses.of_a_consumer();
+                    inbox.new_epoch();
+                    back = !self.no_ack;
                 }
-                Err(Trouble::Refused(cause)) => return Err(self.failed(cause)),
             }
         }
     }
 
-    fn failed(&self, cause: String) -> DriverError {
-        DriverError {
-            doing: format!("receive from {}", address(self.task)),
-            cause,
-        }
-    }
-
     /// One read, with the acknowledgements that are due.
-    async fn turn(&mut self, inbox: &mut Inbox) -> Result<(), Trouble> {
+    async fn turn(&mut self, inbox: &mut Inbox) -> Result<(), Ended<String>> {
         self.pipeline.clear();
         let acks = self.add_acks();
         self.add_read();
@@ -152,7 +130,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Sends the pipeline; the answer to its last command.
-    async fn ask(&mut self, commands: usize) -> Result<Value, Trouble> {
+    async fn ask(&mut self, commands: usize) -> Result<Value, Ended<String>> {
         let Reader {
             connection,
             pipeline,
@@ -164,7 +142,7 @@ impl<'t> Reader<'t> {
         let mut last = Value::Nil;
         for answer in answers {
             if let Value::ServerError(error) = &answer {
-                return Err(Trouble::Refused(error.to_string()));
+                return Err(Ended::refused(error.to_string()));
             }
             last = answer;
         }
@@ -186,21 +164,9 @@ impl<'t> Reader<'t> {
         owed.count - before
     }
 
-    /// Gets another connection, if the server is there again soon.
-    async fn reconnect(&mut self, cause: String) -> Result<(), DriverError> {
-        self.connection = connect_again(self.failed(cause), self.task, PATIENCE).await?;
-        self.losses.of_a_consumer();
-        Ok(())
-    }
-
-    /// After a loss: makes groups that are gone, acknowledges what was received, and reads what was handed out to this consumer and
+    /// After a loss: acknowledges what was received, and reads what was handed out to this consumer and
     /// did not arrive, or whose acknowledgement did not.
-    async fn read_again(&mut self, inbox: &mut Inbox) -> Result<(), Trouble> {
-        inbox.new_epoch();
-        make_groups_again(self.task, &mut self.connection).await?;
-        if self.no_ack {
-            return Ok(());
-        }
+    async fn read_again(&mut self, inbox: &mut Inbox) -> Result<(), Ended<String>> {
         loop {
             self.pipeline.clear();
             let acks = self.add_all_acks();
@@ -268,7 +234,7 @@ impl<'t> Reader<'t> {
 
     /// Takes over what others of the group have left. What this one has received it acknowledges first:
     /// otherwise it would take that over from itself.
-    async fn claim(&mut self, idle: Duration, inbox: &mut Inbox) -> Result<(), Trouble> {
+    async fn claim(&mut self, idle: Duration, inbox: &mut Inbox) -> Result<(), Ended<String>> {
         self.pipeline.clear();
         let acks = self.add_all_acks();
         if acks > 0 {
@@ -283,7 +249,7 @@ impl<'t> Reader<'t> {
                 claim.arg("COUNT").arg(256);
                 let answer = self.connection.send_packed_command(&claim).await?;
                 if let Value::ServerError(error) = &answer {
-                    return Err(Trouble::Refused(error.to_string()));
+                    return Err(Ended::refused(error.to_string()));
                 }
                 let (stamp, owed) = (inbox.stamp(), &mut self.owed);
                 let mut first = true;

@@ -9,8 +9,9 @@ use redis::{Pipeline, RedisResult, Value, cmd};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::DriverError;
+use super::losses::{Ended, again};
 use super::redis::{ANSWER_WITHIN, failed, info_line, setting, version};
-use super::redis_connection::{address, connect, connect_again, is_lost};
+use super::redis_connection::{address, connect};
 use super::redis_names::groups;
 use crate::engine::task::Task;
 use crate::scenario::workload::{Delivery, Durability, Pattern};
@@ -92,41 +93,45 @@ pub async fn make_groups(
     } else {
         "0"
     };
-    for stream in task.destination_names() {
-        for group in groups(task) {
-            let made = make_group(connection, &stream, &group, from).await;
-            made.map_err(failed(task, &format!("make a consumer group of {stream}")))?;
-        }
-    }
-    Ok(())
+    make_groups_from(from, task, connection, false).await
 }
 
-/// Makes those that a server has forgotten that kept nothing and was started again. Whatever is in its streams by then
-/// they have not been given.
-pub async fn make_groups_again(
+/// Another connection in place of one that was lost, to a server that has the groups: one that kept nothing and was started
+/// again has forgotten them. Whatever is in its streams by then they have not been given.
+pub async fn back_to_groups(
+    ended: Ended,
+    task: &Task,
+    answer_within: Duration,
+) -> Result<MultiplexedConnection, DriverError> {
+    again(ended, async || {
+        let mut connection = connect(task, answer_within).await?;
+        make_groups_from("0", task, &mut connection, true).await?;
+        Ok(connection)
+    })
+    .await
+}
+
+/// `may_exist`: one that is there already is no error.
+async fn make_groups_from(
+    from: &str,
     task: &Task,
     connection: &mut MultiplexedConnection,
-) -> RedisResult<()> {
+    may_exist: bool,
+) -> Result<(), DriverError> {
     for stream in task.destination_names() {
         for group in groups(task) {
-            match make_group(connection, &stream, &group, "0").await {
-                Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
-                _ => {}
+            let mut create = cmd("XGROUP");
+            create.arg("CREATE").arg(&stream).arg(&group).arg(from);
+            let made: RedisResult<()> = create.arg("MKSTREAM").query_async(connection).await;
+            match made {
+                Err(error) if may_exist && error.code() == Some("BUSYGROUP") => {}
+                made => {
+                    made.map_err(failed(task, &format!("make a consumer group of {stream}")))?
+                }
             }
         }
     }
     Ok(())
-}
-
-async fn make_group(
-    connection: &mut MultiplexedConnection,
-    stream: &str,
-    group: &str,
-    from: &str,
-) -> RedisResult<()> {
-    let mut create = cmd("XGROUP");
-    create.arg("CREATE").arg(stream).arg(group).arg(from);
-    create.arg("MKSTREAM").query_async(connection).await
 }
 
 /// Trims the streams of the trial until it is dropped, on a connection of its own; returns where there
@@ -136,26 +141,11 @@ pub async fn trim(task: &Task) -> Result<(), DriverError> {
         return Ok(());
     }
     let mut connection = connect(task, ANSWER_WITHIN).await?;
-    let mut back = false;
     loop {
-        let trimmed = match back {
-            true => make_groups_again(task, &mut connection).await,
-            false => Ok(()),
-        };
-        let error = match trimmed {
-            Ok(()) => {
-                let Err(error) = trim_on(task, &mut connection).await;
-                error
-            }
-            Err(error) => error,
-        };
-        let is_lost = is_lost(&error);
-        let wrong = failed(task, "trim the streams")(error);
-        if !is_lost {
-            return Err(wrong);
-        }
-        connection = connect_again(wrong, task, ANSWER_WITHIN).await?;
-        back = true;
+        let Err(error) = trim_on(task, &mut connection).await;
+        let doing = format!("trim the streams at {}", address(task));
+        let ended = Ended::from(error).while_doing(doing);
+        connection = back_to_groups(ended, task, ANSWER_WITHIN).await?;
     }
 }
 

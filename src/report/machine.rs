@@ -309,8 +309,7 @@ mod tests {
 
     #[test]
     fn what_the_machine_suffered_is_said_with_what_helps() {
-        let plan = || sample::plan(&["nats"], 2);
-        let quiet = sample::run(plan(), &[1e5], |_, _, _| {});
+        let quiet = sample::run(sample::plan(&["nats"], 2), &[1e5], |_, _, _| {});
         assert_eq!(Strained::of(&quiet), None);
         let strained = sample::run(sample::plan(&["nats"], 6), &[1e5], |record, _, trial| {
             record.strain.clock = Some([1800.0, 3000.0]);

@@ -52,7 +52,7 @@ pub struct Head {
 }
 
 /// All charts of a run that there is data for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Charts {
     /// In the order of the plan; charts refer to them by their place here.
     pub brokers: Vec<Broker>,
@@ -87,21 +87,6 @@ impl Charts {
         charts
     }
 
-    /// A search has each broker at a rate of its own: beside each other other figures would mislead.
-    fn of_search(run: Run) -> Charts {
-        Charts {
-            load: None,
-            throughput: capacity::chart(&run),
-            curve: None,
-            percentiles: None,
-            over_time: None,
-            heat: None,
-            cost: None,
-            durability: None,
-            brokers: run.brokers,
-        }
-    }
-
     fn at(results: &Results, details: &Details) -> Charts {
         let rows = by_broker(results);
         let run = Run {
@@ -110,8 +95,13 @@ impl Charts {
             brokers: brokers::all(results, &rows),
             subtitle: headline(results),
         };
+        // A search has each broker at a rate of its own: beside each other, other figures would mislead.
         if results.plan.search.is_some() {
-            return Charts::of_search(run);
+            return Charts {
+                throughput: capacity::chart(&run),
+                brokers: run.brokers,
+                ..Charts::default()
+            };
         }
         Charts {
             load: None,
