@@ -1,6 +1,11 @@
 //! What publishers and consumers of Pulsar share: a client of their own, and its errors in the user's
 //! words.
 
+use std::fs;
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use nix::libc::{self, c_int, socklen_t};
 use pulsar::authentication::basic::BasicAuthentication;
 use pulsar::error::{
     AuthenticationError, ConnectionError, ConsumerError, ProducerError, ServiceDiscoveryError,
@@ -8,10 +13,8 @@ use pulsar::error::{
 use pulsar::{
     Authentication, ConnectionRetryOptions, Error, OperationRetryOptions, Pulsar, TokioExecutor,
 };
-use std::time::Duration;
-use tokio::time::timeout;
-
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use super::DriverError;
 use super::losses::Ended;
@@ -80,6 +83,33 @@ pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
         doing: doing(),
         cause: trouble.unwrap_or(cause),
     })
+}
+
+/// Lets small messages go at once, on all connections that there are by now.
+///
+/// The library leaves Nagle's algorithm on, by which a message waits for the acknowledgement of the TCP segment before it;
+/// Pulsar's Java client and the other drivers here turn it off. It hands out none of its sockets, so every one of
+/// this process is set, which only runs this trial.
+pub fn send_at_once() {
+    let Ok(open) = fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let on: c_int = 1;
+    let names = open.flatten().map(|it| it.file_name());
+    for descriptor in names.filter_map(|it| it.to_str()?.parse::<RawFd>().ok()) {
+        // What is no TCP socket refuses it, which is as well.
+        // SAFETY: the value outlives the call, and its length is given. A descriptor that was closed meanwhile, or stands
+        // for something else by now, is refused or is another TCP socket of this process.
+        unsafe {
+            libc::setsockopt(
+                descriptor,
+                libc::IPPROTO_TCP,
+                libc::TCP_NODELAY,
+                (&raw const on).cast(),
+                size_of::<c_int>() as socklen_t,
+            );
+        }
+    }
 }
 
 /// Things of the library that say farewell to the broker when they are dropped, in a task: so they must
@@ -199,5 +229,22 @@ fn connection(error: &ConnectionError) -> String {
         ConnectionError::Authentication(error) => authentication(error),
         ConnectionError::NotFound => "the address was not found".to_owned(),
         other => plain(&other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::send_at_once;
+
+    #[test]
+    fn connections_do_not_wait_for_more_to_send() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let connection = TcpStream::connect(address).expect("a connection");
+        assert!(!connection.nodelay().expect("an answer"));
+        send_at_once();
+        assert!(connection.nodelay().expect("an answer"));
     }
 }

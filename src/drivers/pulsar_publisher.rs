@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::losses::Ended;
-use super::pulsar_client::{Inside, client, ended, failed};
+use super::pulsar_client::{Inside, client, ended, failed, send_at_once};
 use super::pulsar_session::Trial;
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
@@ -65,6 +65,7 @@ impl PulsarPublisher {
             let producer = producer.await.map_err(|error| failed(doing(), &error))?;
             producers.all()[number as usize] = Some(producer);
         }
+        send_at_once();
         Ok(producers)
     }
 }
