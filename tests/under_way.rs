@@ -292,6 +292,72 @@ fn what_the_broker_still_holds_when_the_drain_ends_is_late_and_not_lost() {
     }
 }
 
+/// Loses a tenth of the messages, and a consumer's connection for a while.
+struct Interrupted {
+    queues: Queues,
+    /// When the consumer goes and when it is back, from the start of the load; none is left when both have been.
+    turns: VecDeque<(u64, Event)>,
+}
+
+impl Interrupted {
+    fn is_due(&self, at: u64) -> bool {
+        self.turns.front().is_some_and(|(due, _)| *due <= at)
+    }
+}
+
+impl Broker for Interrupted {
+    fn begin(&mut self, start: u64, _: u64) {
+        for (at, _) in &mut self.turns {
+            *at += start;
+        }
+    }
+
+    fn accept(&mut self, now: u64, publisher: usize, token: Token, to: u32, bytes: Vec<u8>) {
+        self.queues.accept(now, publisher, token, to, bytes);
+    }
+
+    fn next_at(&self) -> Option<u64> {
+        let turn = self.turns.front().map(|(at, _)| *at);
+        turn.into_iter().chain(self.queues.next_at()).min()
+    }
+
+    fn next(&mut self, now: u64) -> Option<Event> {
+        match self.is_due(now) {
+            true => self.turns.pop_front().map(|(_, event)| event),
+            false => self.queues.next(now),
+        }
+    }
+}
+
+#[test]
+fn a_drain_that_ends_while_a_consumer_has_no_connection_was_cut() {
+    let s = 1_000 * MS;
+    // The load lasts for three seconds, the drain for five.
+    for (back, cut) in [
+        (None, true),
+        (Some(7 * s + 600 * MS), true),
+        (Some(7 * s), false),
+    ] {
+        let mut task = task(1, 1);
+        task.workload.load = support::task().workload.load;
+        task.window = WindowBy::Nothing;
+        let load = task.phases.warmup + Duration::from_secs(2);
+        assert_eq!(
+            (load, task.phases.drain),
+            (Duration::from_secs(3), Duration::from_secs(5))
+        );
+        let mut queues = Queues::new(&task, &[&[MS / 10]]);
+        queues.lose_every = 11;
+        let (group, consumer) = (0, 0);
+        let away = (2 * s, Event::Away { group, consumer });
+        let back = back.map(|at| (at, Event::Back { group, consumer }));
+        let turns = [away].into_iter().chain(back).collect();
+        let record = run(&task, &mut Interrupted { queues, turns });
+        assert!(record.audit.lost > 0);
+        assert_eq!(record.drain_cut, cut);
+    }
+}
+
 #[test]
 fn losses_are_no_queue_that_grows() {
     for (consumers, destinations) in [(1, 1), (2, 1), (1, 3), (3, 5)] {

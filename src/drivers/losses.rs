@@ -7,6 +7,7 @@ use tokio::time::{sleep, timeout_at};
 
 use super::DriverError;
 use super::target::GONE_AFTER;
+use crate::engine::inbox::Inbox;
 use crate::scenario::workload::Delivery;
 
 /// How long after a loss or a failed attempt the next connection is tried.
@@ -109,6 +110,22 @@ impl Comeback<'_> {
         self.losses.fetch_add(1, Ordering::Relaxed);
         Ok(made)
     }
+
+    /// [`Comeback::again`] of a consumer. What does not come to it meanwhile is not lost for that.
+    ///
+    /// # Errors
+    /// Those of [`again`].
+    pub async fn receive_again<T>(
+        &mut self,
+        inbox: &mut Inbox,
+        ended: Ended,
+        attempt: impl AsyncFn() -> Result<T, DriverError>,
+    ) -> Result<T, DriverError> {
+        inbox.away();
+        let made = self.again(ended, attempt).await?;
+        inbox.back();
+        Ok(made)
+    }
 }
 
 /// How often publishers and consumers of a trial have lost their connection and got another.
@@ -133,16 +150,6 @@ impl Losses {
             losses: &self.consumers,
             made: None,
         }
-    }
-
-    /// A publisher has.
-    pub fn of_a_publisher(&self) {
-        self.publishers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A consumer has.
-    pub fn of_a_consumer(&self) {
-        self.consumers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// For the reader of the trial's figures, where there is something to say.

@@ -68,8 +68,8 @@ impl AsyncConsumer for MqttConsumer {
                             is_lost: comes_back(task),
                         };
                         let meanwhile;
-                        (connection, meanwhile) = comeback.again(ended, subscribe).await?;
-                        inbox.new_epoch();
+                        (connection, meanwhile) =
+                            comeback.receive_again(&mut inbox, ended, subscribe).await?;
                         meanwhile.into_iter().for_each(|it| take(it, &mut inbox));
                     }
                 }

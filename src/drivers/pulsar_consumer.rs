@@ -22,7 +22,7 @@ use pulsar::{ConsumerOptions, Error, SubType, TokioExecutor};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::losses::Ended;
-use super::pulsar_client::{ANSWERED_WITHIN, Client, client, ended, failed};
+use super::pulsar_client::{ANSWERED_WITHIN, Client, client, ended, failed, send_at_once};
 use super::pulsar_session::Trial;
 use super::{AsyncConsumer, DriverError};
 use crate::engine::inbox::Inbox;
@@ -98,6 +98,7 @@ impl PulsarConsumer {
             next: 0,
             since: Vec::new(),
         };
+        send_at_once();
         // The permits to send were written after the subscription was confirmed. Commands are handled one
         // after the other, so with the answer to another the broker has them; before, it would drop
         // what comes to a non-persistent topic.
@@ -192,10 +193,9 @@ impl AsyncConsumer for PulsarConsumer {
                 let trouble = receive(subscribed, owed, &mut inbox, &self.trial.again).await;
                 let doing = format!("receive from {}", self.trial.address.shown);
                 let subscribe = async || self.subscribe().await;
-                subscribed = comeback
-                    .again(trouble.while_doing(doing), subscribe)
-                    .await?;
-                inbox.new_epoch();
+                let back =
+                    comeback.receive_again(&mut inbox, trouble.while_doing(doing), subscribe);
+                subscribed = back.await?;
             }
         })
     }

@@ -356,13 +356,12 @@ impl AsyncConsumer for RabbitConsumer {
             loop {
                 let Err(ended) =
                     consume(&link, task, topology, &mut queues, dead, &mut inbox).await;
-                let reopened = comeback.again(ended, async || {
+                let back = comeback.receive_again(&mut inbox, ended, async || {
                     let link = open().await?;
                     topology.declare(&link).await?;
                     Ok(link)
                 });
-                link = reopened.await?;
-                inbox.new_epoch();
+                link = back.await?;
             }
         })
     }

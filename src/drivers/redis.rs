@@ -14,7 +14,7 @@ use redis::{Cmd, Pipeline, RedisError, RedisResult, RedisWrite, ToRedisArgs, Val
 
 use super::descriptor::{OptionKind, OptionSpec};
 use super::losses::{Ended, Losses};
-use super::redis_connection::{address, connect, connect_again};
+use super::redis_connection::{address, connect, reconnect};
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
 use crate::engine::outbox::Message;
@@ -201,11 +201,12 @@ impl<C: Commands> RedisPublisher<C> {
             pipelines: task.count("pipelines").unwrap_or(4) as usize,
         };
         let command = |message: &Message<'_>| self.commands.command(message);
+        let mut comeback = self.losses.publisher();
         while let Err(error) = sending.run(&connection, &mut outbox, command).await {
             let doing = format!("publish to {}", address(task));
             let ended = Ended::from(error).while_doing(doing);
-            connection = connect_again(ended, task, ANSWER_WITHIN).await?;
-            self.losses.of_a_publisher();
+            let connect = async || reconnect(task, ANSWER_WITHIN).await;
+            connection = comeback.again(ended, connect).await?;
         }
         Ok(())
     }

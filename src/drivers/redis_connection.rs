@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::DriverError;
-use super::losses::{Ended, again};
+use super::losses::Ended;
 use super::redis::{failed, reason};
 use super::target::{CONNECT_TIMEOUT, shown, url};
 use super::tls;
@@ -141,20 +141,16 @@ pub async fn connect(
     in_time(task, way.connect(answer_within)).await
 }
 
-/// Another connection in place of one that was lost, if the server is there again soon.
-pub async fn connect_again(
-    ended: Ended,
+/// A connection in place of one that was lost.
+pub async fn reconnect(
     task: &Task,
     answer_within: Duration,
 ) -> Result<MultiplexedConnection, DriverError> {
-    again(ended, async || {
-        let mut connection = connect(task, answer_within).await?;
-        // A server that reads its files takes connections, and answers everything with an error.
-        let answer: RedisResult<()> = cmd("PING").query_async(&mut connection).await;
-        answer.map_err(failed(task, "connect"))?;
-        Ok(connection)
-    })
-    .await
+    let mut connection = connect(task, answer_within).await?;
+    // A server that reads its files takes connections, and answers everything with an error.
+    let answer: RedisResult<()> = cmd("PING").query_async(&mut connection).await;
+    answer.map_err(failed(task, "connect"))?;
+    Ok(connection)
 }
 
 impl From<RedisError> for Ended<String> {

@@ -13,7 +13,7 @@ use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Cmd, cmd};
 
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
-use super::losses::{Ended, Losses, again};
+use super::losses::{Ended, Losses};
 use super::redis::{
     ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed, reason,
     setting, version,
@@ -163,6 +163,7 @@ impl AsyncConsumer for PubSubConsumer {
             let task = self.task.as_ref();
             let mut subscription = Subscription::of(task, self.consumer).await?;
             inbox.ready();
+            let mut comeback = self.losses.consumer();
             loop {
                 while let Some(message) = subscription.messages.next().await {
                     inbox.received(message.get_payload_bytes());
@@ -177,9 +178,8 @@ impl AsyncConsumer for PubSubConsumer {
                 }
                 let lost = cannot_receive(task, "the connection was lost");
                 let subscribe = async || Subscription::of(task, self.consumer).await;
-                subscription = again(Ended::lost(lost), subscribe).await?;
-                inbox.new_epoch();
-                self.losses.of_a_consumer();
+                let back = comeback.receive_again(&mut inbox, Ended::lost(lost), subscribe);
+                subscription = back.await?;
             }
         })
     }

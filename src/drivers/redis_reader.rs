@@ -11,12 +11,12 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, Value, cmd};
 
 use super::DriverError;
-use super::losses::{Ended, Losses};
+use super::losses::{Comeback, Ended, Losses};
 use super::redis::ANSWER_WITHIN;
 use super::redis_connection::{address, connect};
 use super::redis_entries::{of_claim, of_read};
 use super::redis_names::group_name;
-use super::redis_upkeep::back_to_groups;
+use super::redis_upkeep::reconnect_to_groups;
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
 use crate::scenario::workload::Delivery;
@@ -38,7 +38,7 @@ struct Owed {
 /// One consumer at work.
 pub struct Reader<'t> {
     task: &'t Task,
-    losses: &'t Losses,
+    comeback: Comeback<'t>,
     connection: MultiplexedConnection,
     streams: Vec<String>,
     group: String,
@@ -67,7 +67,7 @@ impl<'t> Reader<'t> {
             .filter(|time| !no_ack && !time.is_zero());
         Ok(Reader {
             task,
-            losses,
+            comeback: losses.consumer(),
             connection: connect(task, PATIENCE).await?,
             owed: Owed {
                 ids: vec![Vec::new(); mine.len()],
@@ -101,9 +101,9 @@ impl<'t> Reader<'t> {
                 Err(ended) => {
                     let doing = format!("receive from {}", address(self.task));
                     let ended = ended.while_doing(doing);
-                    self.connection = back_to_groups(ended, self.task, PATIENCE).await?;
-                    self.losses.of_a_consumer();
-                    inbox.new_epoch();
+                    let connect = async || reconnect_to_groups(self.task, PATIENCE).await;
+                    let connected = self.comeback.receive_again(&mut inbox, ended, connect);
+                    self.connection = connected.await?;
                     back = !self.no_ack;
                 }
             }

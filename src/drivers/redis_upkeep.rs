@@ -96,19 +96,15 @@ pub async fn make_groups(
     make_groups_from(from, task, connection, false).await
 }
 
-/// Another connection in place of one that was lost, to a server that has the groups: one that kept nothing and was started
+/// A connection in place of one that was lost, to a server that has the groups: one that kept nothing and was started
 /// again has forgotten them. Whatever is in its streams by then they have not been given.
-pub async fn back_to_groups(
-    ended: Ended,
+pub async fn reconnect_to_groups(
     task: &Task,
     answer_within: Duration,
 ) -> Result<MultiplexedConnection, DriverError> {
-    again(ended, async || {
-        let mut connection = connect(task, answer_within).await?;
-        make_groups_from("0", task, &mut connection, true).await?;
-        Ok(connection)
-    })
-    .await
+    let mut connection = connect(task, answer_within).await?;
+    make_groups_from("0", task, &mut connection, true).await?;
+    Ok(connection)
 }
 
 /// `may_exist`: one that is there already is no error.
@@ -145,7 +141,8 @@ pub async fn trim(task: &Task) -> Result<(), DriverError> {
         let Err(error) = trim_on(task, &mut connection).await;
         let doing = format!("trim the streams at {}", address(task));
         let ended = Ended::from(error).while_doing(doing);
-        connection = back_to_groups(ended, task, ANSWER_WITHIN).await?;
+        let connect = async || reconnect_to_groups(task, ANSWER_WITHIN).await;
+        connection = again(ended, connect).await?;
     }
 }
 

@@ -198,9 +198,9 @@ impl Controller {
                 return Step::Done;
             }
             if now >= self.drain_until {
-                let last = self.ledger.groups.iter().map(|g| g.last_received()).max();
-                self.drain_cut =
-                    self.server_holds || last.is_some_and(|last| last + STILL_COMING > now);
+                let since = now.saturating_sub(STILL_COMING);
+                let mut groups = self.ledger.groups.iter();
+                self.drain_cut = self.server_holds || groups.any(|it| it.is_receiving(since));
                 self.part = Part::Over;
                 return Step::Done;
             }

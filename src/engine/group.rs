@@ -4,7 +4,7 @@
 //! are brought up to date from there in batches, under one lock.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::gaps::Gaps;
 use super::route::Route;
@@ -47,6 +47,10 @@ pub struct ConsumerCounts {
     pub corrupted: AtomicU64,
     /// When the last message came, nanoseconds.
     pub last: AtomicU64,
+    /// Whether it has no connection.
+    pub is_away: AtomicBool,
+    /// When it had another one in place of one that it had lost, nanoseconds.
+    pub back: AtomicU64,
 }
 
 /// Adds to a counter that only this thread writes.
@@ -193,6 +197,17 @@ impl Group {
     pub fn last_received(&self) -> u64 {
         let last = |ring: &Ring| ring.counts.0.last.load(Ordering::Relaxed);
         self.rings.iter().map(last).max().unwrap_or(0)
+    }
+
+    /// Whether more may be on its way: something has come since that instant (nanoseconds), or a consumer has been without
+    /// a connection.
+    pub fn is_receiving(&self, since: u64) -> bool {
+        let is_receiving = |ring: &Ring| {
+            let counts = &ring.counts.0;
+            let [last, back] = [&counts.last, &counts.back].map(|it| it.load(Ordering::Relaxed));
+            counts.is_away.load(Ordering::Relaxed) || last.max(back) > since
+        };
+        self.rings.iter().any(is_receiving)
     }
 
     fn sum(&self, counter: impl Fn(&ConsumerCounts) -> &AtomicU64) -> u64 {

@@ -150,6 +150,20 @@ impl<C: Clock> Inbox<C> {
         }
     }
 
+    /// This consumer has lost its connection: nothing can come to it until it is back.
+    pub fn away(&self) {
+        let counts = &self.group.rings[self.consumer].counts.0;
+        counts.is_away.store(true, Ordering::Relaxed);
+    }
+
+    /// It has another connection, by which order is judged afresh.
+    pub fn back(&mut self) {
+        let counts = &self.group.rings[self.consumer].counts.0;
+        counts.back.store(self.clock.now(), Ordering::Relaxed);
+        counts.is_away.store(false, Ordering::Relaxed);
+        self.new_epoch();
+    }
+
     /// The assignment of destinations has changed: order is judged afresh from here.
     pub fn new_epoch(&mut self) {
         let mut books = lock(&self.group.books);

@@ -37,6 +37,20 @@ pub enum Event {
         /// Why it failed, if it did.
         failed: Option<&'static str>,
     },
+    /// A consumer loses its connection.
+    Away {
+        /// Which group.
+        group: usize,
+        /// Which of its consumers.
+        consumer: usize,
+    },
+    /// It has another.
+    Back {
+        /// Which group.
+        group: usize,
+        /// Which of its consumers.
+        consumer: usize,
+    },
 }
 
 /// A broker as a list of events in time. Instants are nanoseconds of the trial's clock.
@@ -151,6 +165,8 @@ pub fn simulate(
                     None => publishers[publisher].acks.acked(token),
                     Some(reason) => publishers[publisher].acks.failed(token, &reason),
                 },
+                Some(Event::Away { group, consumer }) => inboxes[group][consumer].away(),
+                Some(Event::Back { group, consumer }) => inboxes[group][consumer].back(),
                 None => break,
             }
             for (number, publisher) in publishers.iter_mut().enumerate() {

@@ -201,7 +201,7 @@ pub struct Record {
     pub seconds: f64,
     /// Length of the drain in seconds.
     pub drain_seconds: f64,
-    /// Messages that still came in while the drain ran out: it was cut, not finished.
+    /// Messages still came in while the drain ran out, or a consumer could get none: it was cut, not finished.
     pub drain_cut: bool,
     /// Whether the backlog grew.
     pub backlog_slope: Option<Slope>,
