@@ -292,9 +292,11 @@ fn what_the_broker_still_holds_when_the_drain_ends_is_late_and_not_lost() {
     }
 }
 
-/// Loses a tenth of the messages, and a consumer's connection for a while.
+/// Loses a tenth of the messages; a consumer loses its connection for a while, or the broker answers nothing any more.
 struct Interrupted {
     queues: Queues,
+    /// From when on it does not say how many messages wait, from the start of the load.
+    silent_from: u64,
     /// When the consumer goes and when it is back, from the start of the load; none is left when both have been.
     turns: VecDeque<(u64, Event)>,
 }
@@ -310,10 +312,19 @@ impl Broker for Interrupted {
         for (at, _) in &mut self.turns {
             *at += start;
         }
+        self.silent_from = self.silent_from.saturating_add(start);
     }
 
     fn accept(&mut self, now: u64, publisher: usize, token: Token, to: u32, bytes: Vec<u8>) {
         self.queues.accept(now, publisher, token, to, bytes);
+    }
+
+    fn backlog(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn is_silent(&self, now: u64) -> bool {
+        now >= self.silent_from
     }
 
     fn next_at(&self) -> Option<u64> {
@@ -330,13 +341,15 @@ impl Broker for Interrupted {
 }
 
 #[test]
-fn a_drain_that_ends_while_a_consumer_has_no_connection_was_cut() {
+fn a_drain_that_ends_while_nothing_can_come_was_cut() {
     let s = 1_000 * MS;
     // The load lasts for three seconds, the drain for five.
-    for (back, cut) in [
-        (None, true),
-        (Some(7 * s + 600 * MS), true),
-        (Some(7 * s), false),
+    for (away, back, silent_from, cut) in [
+        (Some(2 * s), None, u64::MAX, true),
+        (Some(2 * s), Some(7 * s + 600 * MS), u64::MAX, true),
+        (Some(2 * s), Some(7 * s), u64::MAX, false),
+        (None, None, 5 * s, true),
+        (None, None, u64::MAX, false),
     ] {
         let mut task = task(1, 1);
         task.workload.load = support::task().workload.load;
@@ -349,12 +362,16 @@ fn a_drain_that_ends_while_a_consumer_has_no_connection_was_cut() {
         let mut queues = Queues::new(&task, &[&[MS / 10]]);
         queues.lose_every = 11;
         let (group, consumer) = (0, 0);
-        let away = (2 * s, Event::Away { group, consumer });
-        let back = back.map(|at| (at, Event::Back { group, consumer }));
-        let turns = [away].into_iter().chain(back).collect();
-        let record = run(&task, &mut Interrupted { queues, turns });
+        let gone = away.map(|at| (at, Event::Away { group, consumer }));
+        let there = back.map(|at| (at, Event::Back { group, consumer }));
+        let mut broker = Interrupted {
+            queues,
+            silent_from,
+            turns: gone.into_iter().chain(there).collect(),
+        };
+        let record = run(&task, &mut broker);
         assert!(record.audit.lost > 0);
-        assert_eq!(record.drain_cut, cut);
+        assert_eq!(record.drain_cut, cut, "{away:?}, {back:?}, {silent_from}");
     }
 }
 

@@ -89,6 +89,8 @@ pub struct Controller {
     server_says: Option<u64>,
     /// Whether it said last, in the drain, that it holds messages for us.
     server_holds: bool,
+    /// Since when it has owed an answer to that question, nanoseconds.
+    server_owes: Option<u64>,
     drain_until: u64,
     drain_from: u64,
     drain_cut: bool,
@@ -118,6 +120,7 @@ impl Controller {
             server: Samples::default(),
             server_says: None,
             server_holds: false,
+            server_owes: None,
             drain_until: u64::MAX,
             drain_from: 0,
             drain_cut: false,
@@ -147,6 +150,12 @@ impl Controller {
         if self.part == Part::Measuring {
             self.server.add(at, waiting);
         }
+    }
+
+    /// Takes down since when the broker has not answered how many messages wait, if it does not: what it holds then is
+    /// not known.
+    pub fn server_owes(&mut self, since: Option<u64>) {
+        self.server_owes = since.filter(|_| self.is_ours());
     }
 
     /// Whether what waits in the broker is all for consumers of this trial: where nobody consumes it is
@@ -200,7 +209,9 @@ impl Controller {
             if now >= self.drain_until {
                 let since = now.saturating_sub(STILL_COMING);
                 let mut groups = self.ledger.groups.iter();
-                self.drain_cut = self.server_holds || groups.any(|it| it.is_receiving(since));
+                self.drain_cut = self.server_holds
+                    || self.server_owes.is_some_and(|asked| asked < since)
+                    || groups.any(|it| it.is_receiving(since));
                 self.part = Part::Over;
                 return Step::Done;
             }

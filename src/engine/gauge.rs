@@ -1,6 +1,7 @@
 //! Asks the broker itself how many messages wait in it, about once a second, beside the load.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Gauge {
     /// When, and how many; taken when it is read.
     said: Mutex<Option<(u64, u64)>>,
+    /// Since when it has owed an answer, nanoseconds: one that has answered before, and does not now.
+    owes: AtomicU64,
+    has_answered: AtomicBool,
     /// Why it could not be asked, the first time.
     trouble: Mutex<Option<String>>,
 }
@@ -40,6 +44,7 @@ impl Gauge {
                         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
                         while let Some(question) = session.backlog() {
                             turn.tick().await;
+                            asking.asks();
                             match timeout(PATIENCE, question).await {
                                 Ok(Ok(waiting)) => asking.says(waiting),
                                 Ok(Err(error)) => asking.fails(error.to_string()),
@@ -59,7 +64,15 @@ impl Gauge {
         Ok(gauge)
     }
 
+    fn asks(&self) {
+        if self.has_answered.load(Ordering::Relaxed) && self.owes().is_none() {
+            self.owes.store(Monotonic.now().max(1), Ordering::Relaxed);
+        }
+    }
+
     fn says(&self, waiting: u64) {
+        self.has_answered.store(true, Ordering::Relaxed);
+        self.owes.store(0, Ordering::Relaxed);
         *lock(&self.said) = Some((Monotonic.now(), waiting));
     }
 
@@ -70,6 +83,11 @@ impl Gauge {
     /// What has been said since the last time: when, and how many.
     pub fn take(&self) -> Option<(u64, u64)> {
         lock(&self.said).take()
+    }
+
+    /// Since when it has owed an answer, if it does: it stands still, or is gone.
+    pub fn owes(&self) -> Option<u64> {
+        Some(self.owes.load(Ordering::Relaxed)).filter(|since| *since > 0)
     }
 
     /// What a reader of the figures must know, if there is anything.

@@ -139,6 +139,7 @@ impl Run {
             if let Some((at, waiting)) = gauge.take() {
                 controller.server_says(at, waiting);
             }
+            controller.server_owes(gauge.owes());
             let step = controller.step(now, sample.as_ref());
             if controller.part() != part {
                 part = controller.part();

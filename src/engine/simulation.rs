@@ -70,6 +70,10 @@ pub trait Broker {
     fn backlog(&self) -> Option<u64> {
         None
     }
+    /// Whether it leaves that question unanswered.
+    fn is_silent(&self, _now: u64) -> bool {
+        false
+    }
     /// When something happens next.
     fn next_at(&self) -> Option<u64>;
     /// What happens now, one at a time.
@@ -140,6 +144,7 @@ pub fn simulate(
         .map(|p| Reverse((ORIGIN, p)))
         .collect();
     let (mut look, mut ask_backlog) = (ORIGIN, ORIGIN + SECOND);
+    let mut owed_since = None;
     loop {
         let now = [Some(look), asks.peek().map(|a| a.0.0), broker.next_at()]
             .into_iter()
@@ -188,7 +193,12 @@ pub fn simulate(
         }
         if now >= ask_backlog {
             ask_backlog += SECOND;
-            if let Some(waiting) = broker.backlog() {
+            let is_silent = broker.is_silent(now);
+            owed_since = owed_since
+                .filter(|_| is_silent)
+                .or(is_silent.then_some(now));
+            controller.server_owes(owed_since);
+            if let Some(waiting) = broker.backlog().filter(|_| !is_silent) {
                 controller.server_says(now, waiting);
             }
         }
