@@ -10,7 +10,7 @@ use crate::Experiment;
 use crate::lab::{Ask, Lab, count, output, us};
 use crate::page::Finding;
 
-/// A packet of this many bytes or more has a message in it: of the consumers' none from the client is as long.
+/// Who sends so many bytes or more without an answer sends a message: what a consumer says between two is shorter.
 const MESSAGE: usize = 1_000;
 /// By how much longer mqbench's median may be, nanoseconds: what the client library and the way into and out of
 /// the kernel take, with a task of the library's own to be woken on the way there and on the way back.
@@ -22,7 +22,7 @@ pub static WIRE: Experiment = Experiment {
     claim: "`service` is the time between the packet with the message and the packet with its acknowledgement, and what the \
         client takes around that.",
     method: "tcpdump stamps every packet on the loopback interface, in the kernel, while mqbench sends 1,000 messages of 1 KiB \
-        a second for 5 seconds with one under way at a time. On the publisher's connection each packet with a message is \
+        a second for 5 seconds with one under way at a time. On the publisher's connection each packet that completes a message is \
         paired with the next one with content from the server. mqbench's clock starts before the client library is called and \
         stops when the acknowledgement has come out of it, so its median must be the longer one, by no more than 150 µs: the \
         library, two passages through the kernel, and the waking of its tasks: one where the library writes by itself, three \
@@ -42,18 +42,27 @@ fn packet(line: &str) -> Option<(u64, u16, u16, usize)> {
     Some((at, port(from)?, port(to)?, content.trim().parse().ok()?))
 }
 
-/// From each packet with a message to the next that answers, sorted.
+/// What a client has sent since it was last answered: how many bytes, and when they were those of a message.
+#[derive(Default)]
+struct Sent {
+    bytes: usize,
+    whole: Option<u64>,
+}
+
+/// From each packet that completes a message to the next that answers, sorted.
 fn answers(dump: &str, server: u16) -> Vec<u64> {
-    let mut sent: HashMap<u16, u64> = HashMap::new();
+    let mut sent: HashMap<u16, Sent> = HashMap::new();
     let mut took = Vec::new();
     for (at, from, to, length) in dump.lines().filter_map(packet) {
-        if to == server && length >= MESSAGE {
-            sent.insert(from, at);
-        } else if from == server
-            && length > 0
-            && let Some(asked) = sent.remove(&to)
-        {
-            took.push(at - asked);
+        if to == server {
+            let sent = sent.entry(from).or_default();
+            sent.bytes += length;
+            if sent.bytes >= MESSAGE {
+                sent.whole.get_or_insert(at);
+            }
+        } else if from == server && length > 0 {
+            let answered = sent.remove(&to).and_then(|sent| sent.whole);
+            took.extend(answered.map(|asked| at - asked));
         }
     }
     took.sort_unstable();
