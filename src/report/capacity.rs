@@ -14,6 +14,8 @@ use super::notes;
 use super::rows::Row;
 use super::table::{Comparison, gives};
 
+/// Behind a bracket that is not settled.
+const UNSETTLED: &str = "?";
 /// Figures of the comparison that stand in the table, by their titles.
 const SHOWN: [&str; 3] = ["p50", "p99", "CPU/msg"];
 
@@ -97,6 +99,13 @@ impl<'a> Capacities<'a> {
                 notes::latency(&self.comparison)
             ),
         ];
+        let mut states = self.found.iter().map(|it| it.state);
+        if states.any(|state| state == State::GaveUp) {
+            found.push(format!(
+                "{UNSETTLED} not settled: in between trials ended both ways, as they do where the machine or the system is not the \
+                 same all the time; those at the ends may have been short ones"
+            ));
+        }
         found.extend(self.ahead());
         found.extend(notes::legend(&self.comparison));
         found.extend(notes::guarantees(&self.comparison));
@@ -113,13 +122,16 @@ impl<'a> Capacities<'a> {
             .filter(|(row, _)| row.broker.ranked)
             .filter_map(|(row, capacity)| {
                 let capacity = capacity?;
-                Some((row, capacity.confirmed_low()?, capacity.confirmed_high()))
+                Some((row, capacity.lower()?, capacity.upper()))
             })
             .collect();
         ranked.sort_by(|a, b| b.1.rate.0.total_cmp(&a.1.rate.0));
-        let [(first, low, top), (second, other, high), ..] = ranked.as_slice() else {
-            return None;
-        };
+        let ((first, low, top), others) = ranked.split_first()?;
+        // Whoever may take most besides: with a wide bracket it need not be the next one.
+        let reach = |end: &Option<&End>| end.map_or(f64::INFINITY, |end| end.rate.0);
+        let (second, other, high) = others
+            .iter()
+            .max_by(|a, b| reach(&a.2).total_cmp(&reach(&b.2)))?;
         let label = |row: &Row| printable(&row.broker.label);
         let (leader, second) = (label(first), label(second));
         let Some(high) = high else {
@@ -143,13 +155,17 @@ impl<'a> Capacities<'a> {
     }
 }
 
-/// `4,812 to 5,043`, `≥ 50,000` where nothing above is known of the broker.
+/// `4,812 to 5,043`, `≥ 50,000` where nothing above is known of the broker. One that is not settled has a mark.
 pub fn bracket(capacity: &Capacity) -> String {
     let rate = |end: &End| numbers::rate(end.rate.0);
-    match (capacity.confirmed_low(), capacity.confirmed_high()) {
-        (Some(low), Some(high)) => format!("{} to {}", rate(low), rate(high)),
-        (Some(low), None) => format!("≥ {}", rate(low)),
-        (None, Some(high)) => format!("< {}", rate(high)),
+    let mark = match capacity.state {
+        State::GaveUp => UNSETTLED,
+        _ => "",
+    };
+    match (capacity.lower(), capacity.upper()) {
+        (Some(low), Some(high)) => format!("{} to {}{mark}", rate(low), rate(high)),
+        (Some(low), None) => format!("≥ {}{mark}", rate(low)),
+        (None, Some(high)) => format!("< {}{mark}", rate(high)),
         (None, None) => numbers::NONE.to_owned(),
     }
 }
@@ -161,8 +177,9 @@ pub fn said(capacity: &Capacity, broker: &PlannedBroker) -> Option<String> {
     let trials = || counted(u64::from(capacity.probes + capacity.confirmations), "trial");
     let so_far = || {
         let held = capacity.low.as_ref();
-        let held = held.map(|end| format!("{} held", at(end)));
-        let high = capacity.high.as_ref().map(&failed);
+        let held = held.map(|end| format!("up to {} all held", at(end)));
+        let high = capacity.high.as_ref();
+        let high = high.map(|end| format!("from {} on none did: {}", at(end), printable(&end.why)));
         let known: Vec<String> = held.into_iter().chain(high).collect();
         match known.is_empty() {
             true => String::new(),

@@ -160,6 +160,61 @@ fn nobody_wins_a_column_at_rates_of_their_own() {
 }
 
 #[test]
+fn a_search_that_does_not_settle_says_between_which_rates_it_did_not() {
+    let turn = std::cell::Cell::new(0);
+    let results = search(
+        plan(&["nats", "kafka"]),
+        &[9_000.0, 7_500.0],
+        |record, broker, rate| {
+            if broker == 0 {
+                // The machine slows down after a while, and recovers.
+                let limit = match turn.replace(turn.get() + 1) {
+                    0..=6 => 9_000.0,
+                    7..=10 => 5_000.0,
+                    _ => 7_000.0,
+                };
+                record.backlog_slope = rate.filter(|rate| *rate > limit).map(|_| sample::slope());
+            }
+        },
+    );
+    let [unsettled, _] = results.capacities.as_slice() else {
+        panic!("two");
+    };
+    assert_eq!(unsettled.state, State::GaveUp);
+    let (low, high) = (unsettled.lower().unwrap(), unsettled.upper().unwrap());
+    let tried = results.attempts.iter().filter(|it| it.broker == 0);
+    for trial in tried.filter(|it| it.tried.unwrap().rate().is_some()) {
+        let (rate, held) = (trial.tried.unwrap().rate().unwrap(), trial.verdict.outcome);
+        assert!(rate > low.rate || held == Outcome::Ok, "{rate} failed");
+        assert!(rate < high.rate || held != Outcome::Ok, "{rate} held");
+    }
+    let text = text(&results);
+    let row = text.lines().find(|line| line.starts_with("  nats "));
+    let ends = [low, high].map(|end| crate::terminal::numbers::rate(end.rate.0));
+    assert!(
+        row.unwrap()
+            .contains(&format!("{} to {}?", ends[0], ends[1])),
+        "{text}"
+    );
+    assert!(text.contains("? not settled: in between"), "{text}");
+    let points = results.points();
+    let ahead = capacity::Capacities::of(&points).unwrap().ahead().unwrap();
+    // Whose lower end is the highest need not be ahead of a wide bracket.
+    assert_eq!(
+        ahead,
+        "kafka and nats cannot be told apart: their brackets overlap"
+    );
+    let charts = charts::Charts::of(&results, &details::Details::default());
+    let chart = charts.throughput.as_ref().expect("a chart");
+    assert_eq!(chart.bars.len(), 2);
+    let notes = &chart.head.notes;
+    let said = notes
+        .iter()
+        .find(|it| it.starts_with("⚠ nats: not settled after 14 trials"));
+    assert!(said.is_some(), "{notes:?}");
+}
+
+#[test]
 fn thresholds_are_judged_at_the_lower_end_and_a_failed_probe_is_an_answer() {
     let mut plan = plan(&["nats"]);
     plan.thresholds = vec!["unsent == 0".parse().unwrap()];
@@ -226,8 +281,8 @@ fn the_chart_has_the_brackets_and_says_whom_it_lacks() {
     let chart = charts.throughput.as_ref().expect("a chart");
     let found = &results.capacities;
     let ends = |broker: usize| {
-        let low = found[broker].confirmed_low().unwrap().rate.0;
-        let high = found[broker].confirmed_high().map(|end| end.rate.0);
+        let low = found[broker].lower().unwrap().rate.0;
+        let high = found[broker].upper().map(|end| end.rate.0);
         (broker, low, high)
     };
     let drawn = chart.bars.iter();

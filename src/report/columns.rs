@@ -113,8 +113,8 @@ pub fn fields(row: &Row) -> Vec<(String, Field)> {
         Scope::Broker { .. } => row.capacity,
         Scope::Trial { .. } => None,
     };
-    let low = capacity.and_then(Capacity::confirmed_low);
-    let high = capacity.and_then(Capacity::confirmed_high);
+    let low = capacity.and_then(Capacity::lower);
+    let high = capacity.and_then(Capacity::upper);
     add("capacity_low_per_s", Field::maybe(low.map(|it| it.rate.0)));
     add(
         "capacity_high_per_s",

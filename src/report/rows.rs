@@ -226,7 +226,7 @@ pub fn by_broker(results: &Results) -> Vec<Row<'_>> {
             ok: group.ok.len(),
         };
         if let Some(capacity) = row.capacity {
-            row.load.target = capacity.confirmed_low().map(|low| low.rate.0);
+            row.load.target = capacity.lower().map(|low| low.rate.0);
         }
         row.outcome = group.outcome;
         (row.reason, row.remedy) = match group.example() {

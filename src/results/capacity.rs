@@ -11,7 +11,7 @@ pub struct Capacity {
     pub state: State,
     /// The highest rate that held, of those below all that failed; confirmed where the state says so.
     pub low: Option<End>,
-    /// The lowest rate above it that did not hold, and why.
+    /// The lowest rate that did not hold, of those above all that did, and why.
     pub high: Option<End>,
     /// What a closed loop took before: messages per second, over all publishers.
     pub closed_loop: Option<Rate>,
@@ -37,7 +37,8 @@ pub enum State {
     AtLeast,
     /// A trial of full length failed at the lowest rate that is tried.
     Unmet,
-    /// It had no trials left: trials contradicted each other, or too much was unknown.
+    /// It had no trials left: trials contradicted each other, or too much was unknown. Its ends are further apart, and
+    /// their trials may have been short.
     GaveUp,
     /// The closed loop at the beginning failed, so that it was not known where to look.
     NoStart,
@@ -57,17 +58,17 @@ pub struct End {
 }
 
 impl Capacity {
-    /// The lower end where a trial of full length held there.
-    pub fn confirmed_low(&self) -> Option<&End> {
-        let confirmed = matches!(self.state, State::Settled | State::AtLeast);
-        self.low.as_ref().filter(|_| confirmed)
+    /// The lower end of what a search that has ended knows.
+    pub fn lower(&self) -> Option<&End> {
+        let is_known = matches!(self.state, State::Settled | State::AtLeast | State::GaveUp);
+        self.low.as_ref().filter(|_| is_known)
     }
 
-    /// The upper end where a trial of full length failed there, by the broker's doing.
-    pub fn confirmed_high(&self) -> Option<&End> {
-        let confirmed = matches!(self.state, State::Settled | State::Unmet);
+    /// The upper end of what a search that has ended knows, where it is the broker's doing.
+    pub fn upper(&self) -> Option<&End> {
+        let is_known = matches!(self.state, State::Settled | State::Unmet | State::GaveUp);
         self.high
             .as_ref()
-            .filter(|end| confirmed && !end.is_generator)
+            .filter(|end| is_known && !end.is_generator)
     }
 }

@@ -134,7 +134,7 @@ impl Results {
     pub fn confirmed(&self) -> Results {
         let is_low = |attempt: &&Attempt| {
             let capacity = self.capacities.get(attempt.broker);
-            let low = capacity.and_then(Capacity::confirmed_low);
+            let low = capacity.and_then(Capacity::lower);
             attempt.stands && low.is_some_and(|low| low.trial == attempt.trial)
         };
         let mut part = self.clone();

@@ -6,7 +6,7 @@ use super::bars::Bar;
 use super::estimate::{Estimate, Whisker};
 use super::throughput::Throughput;
 use crate::report::capacity::{bracket, said};
-use crate::results::capacity::Capacity;
+use crate::results::capacity::{Capacity, State};
 use crate::terminal::diagnostic::printable;
 
 /// Of a search; `None` of another run, and where nothing was confirmed to hold. Who takes most stands first.
@@ -15,8 +15,8 @@ pub(super) fn chart(run: &Run) -> Option<Throughput> {
     let planned = &run.results.plan.brokers;
     let found = || run.results.capacities.iter().enumerate();
     let bar = |(broker, capacity): (usize, &Capacity)| {
-        let low = capacity.confirmed_low()?.rate.0;
-        let high = capacity.confirmed_high().map(|end| end.rate.0);
+        let low = capacity.lower()?.rate.0;
+        let high = capacity.upper().map(|end| end.rate.0);
         Some(Bar {
             broker,
             estimate: Estimate {
@@ -36,14 +36,16 @@ pub(super) fn chart(run: &Run) -> Option<Throughput> {
     }
     bars.sort_by(|a, b| b.estimate.median.total_cmp(&a.estimate.median));
     let open = bars.iter().any(|bar| bar.estimate.high.is_none());
-    let mut notes = vec!["bars: the highest rate at which a trial of full length held".to_owned()];
-    let above = "whiskers: up to the lowest rate at which one did not";
+    let mut notes = vec!["bars: up to the highest rate that held".to_owned()];
+    let above = "whiskers: up to the lowest rate that did not";
     notes.push(match open {
         true => format!("{above}; an arrow where none is known"),
         false => above.to_owned(),
     });
-    let without = found().filter(|(_, capacity)| capacity.confirmed_low().is_none());
-    notes.extend(without.filter_map(|(broker, capacity)| {
+    let unclear = |(_, capacity): &(usize, &Capacity)| {
+        capacity.lower().is_none() || capacity.state == State::GaveUp
+    };
+    notes.extend(found().filter(unclear).filter_map(|(broker, capacity)| {
         let said = said(capacity, planned.get(broker)?)?;
         Some(format!("⚠ {}: {said}", run.brokers[broker].label))
     }));

@@ -17,7 +17,7 @@ use super::story::{made, warned};
 pub(super) fn summary(results: &Results, found: &Capacities) -> Markup {
     let mut rows: Vec<_> = found.rows().collect();
     let low = |capacity: &Option<&Capacity>| {
-        let low = capacity.and_then(Capacity::confirmed_low);
+        let low = capacity.and_then(Capacity::lower);
         low.map_or(0.0, |low| low.rate.0)
     };
     rows.sort_by(|a, b| low(&b.1).total_cmp(&low(&a.1)));
@@ -72,7 +72,7 @@ fn sheet(results: &Results, found: &Capacities) -> Sheet {
             let value = match column.title.as_str() {
                 "broker" => return Cell::of(names::broker(results, row.place)),
                 "capacity/s" => {
-                    let low = capacity.and_then(Capacity::confirmed_low);
+                    let low = capacity.and_then(Capacity::lower);
                     low.map(|low| low.rate.0)
                 }
                 "probes" => capacity.map(|it| f64::from(it.probes)),

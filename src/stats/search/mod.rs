@@ -44,6 +44,11 @@ const VOID_WRONG: Wrong = Wrong {
     below: 0.2,
     above: 0.2,
 };
+/// The same where others took CPU time from a trial that failed, up to its last repeat: that may be why.
+const DISTURBED_WRONG: Wrong = Wrong {
+    below: 0.4,
+    above: 0.03,
+};
 /// How likely the limit moves from one trial to the next.
 const MOVED: f64 = 0.05;
 /// Without a highest rate, this many times what a closed loop reached.
@@ -68,12 +73,14 @@ struct Trial {
     rate: f64,
     is_full: bool,
     answer: Answer,
+    was_disturbed: bool,
 }
 
 impl Trial {
     fn teach(&self, belief: &mut Belief) {
         let wrong = match self.answer {
             Answer::Void => VOID_WRONG,
+            Answer::Failed if self.was_disturbed => DISTURBED_WRONG,
             Answer::Held | Answer::Failed => WRONG,
         };
         belief.learn(self.rate, self.answer == Answer::Held, wrong, MOVED);
@@ -109,11 +116,11 @@ pub enum Finding {
         /// The trial there.
         high: usize,
     },
-    /// It goes on, or has given up: what is known so far.
+    /// It goes on, or has given up: what is known so far. Between the two trials ended both ways, or none was made.
     Open {
         /// The highest rate that held, of those below all that failed.
         low: Option<usize>,
-        /// The lowest that failed.
+        /// The lowest that failed, of those above all that held.
         high: Option<usize>,
     },
 }
@@ -219,13 +226,14 @@ impl Search {
         }
     }
 
-    /// What came of a trial at a rate: one of full length, or a probe.
-    pub fn tell(&mut self, rate: f64, is_full: bool, answer: Answer) {
+    /// What came of a trial at a rate: one of full length, or a probe, and whether others took CPU time from it.
+    pub fn tell(&mut self, rate: f64, is_full: bool, answer: Answer, was_disturbed: bool) {
         self.made += 1;
         let trial = Trial {
             rate,
             is_full,
             answer,
+            was_disturbed,
         };
         self.trials.push(trial);
         // Probes that held at such a rate were too short to show what a whole trial did.
@@ -268,18 +276,28 @@ impl Search {
         self.known()
     }
 
-    /// The lowest rate that failed, and the highest below it that held.
+    /// Up to which rate all trials held, and from which one on none did.
     fn known(&self) -> Finding {
         let rate = |place: &usize| self.trials[*place].rate;
-        let is_held = |place: &usize| self.trials[*place].answer == Answer::Held;
+        let by_rate = |a: &usize, b: &usize| rate(a).total_cmp(&rate(b));
         let all = 0..self.trials.len();
-        let failed = all.clone().filter(|it| !is_held(it));
-        let high = failed.min_by(|a, b| rate(a).total_cmp(&rate(b)));
-        let is_below = |it: &usize| high.is_none_or(|high| rate(it) < rate(&high));
-        let held = all.filter(|it| is_held(it) && is_below(it));
+        let (held, failed): (Vec<usize>, Vec<usize>) =
+            all.partition(|it| self.trials[*it].answer == Answer::Held);
+        let lowest_failure = failed.iter().min_by(|a, b| by_rate(a, b));
+        let highest_hold = held.iter().max_by(|a, b| by_rate(a, b));
+        let is_sure = |it: &&usize| lowest_failure.is_none_or(|other| rate(it) < rate(other));
+        let is_hopeless = |it: &&usize| highest_hold.is_none_or(|other| rate(it) > rate(other));
         Finding::Open {
-            low: held.max_by(|a, b| rate(a).total_cmp(&rate(b))),
-            high,
+            low: held
+                .iter()
+                .filter(is_sure)
+                .max_by(|a, b| by_rate(a, b))
+                .copied(),
+            high: failed
+                .iter()
+                .filter(is_hopeless)
+                .min_by(|a, b| by_rate(a, b))
+                .copied(),
         }
     }
 

@@ -50,7 +50,8 @@ fn replay(results: &Results, broker: usize) -> Option<Replayed<'_>> {
             Tried::Probe(rate) | Tried::Confirm(rate) => {
                 let is_full = matches!(tried, Tried::Confirm(_));
                 let said = answer(attempt, &objective.condition).0;
-                all.search.tell(rate.0, is_full, said);
+                let was_disturbed = attempt.disturbed.is_some();
+                all.search.tell(rate.0, is_full, said, was_disturbed);
                 all.trials.push(attempt);
                 match is_full {
                     true => capacity.confirmations += 1,

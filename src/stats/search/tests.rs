@@ -13,7 +13,7 @@ fn search(limits: Limits, closed: f64, holds: impl Fn(f64, bool) -> Answer) -> S
             Next::Confirm(rate) => (rate, true),
             Next::Over => return search,
         };
-        search.tell(rate, is_full, holds(rate, is_full));
+        search.tell(rate, is_full, holds(rate, is_full), false);
     }
 }
 
@@ -125,6 +125,20 @@ fn one_failure_at_the_upper_end_is_not_believed_alone() {
         panic!("{found:?}");
     };
     assert!(found.is_seconded(low, high), "{found:?}");
+}
+
+#[test]
+fn a_failure_that_others_may_have_caused_moves_the_search_less() {
+    let after = |was_disturbed| {
+        let mut search = Search::new(FREE);
+        search.reached(Some(10_000.0));
+        search.tell(8_000.0, false, Answer::Failed, was_disturbed);
+        match search.next() {
+            Next::Probe(rate) => rate,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(after(false) < 7_000.0 && after(true) > 1.1 * after(false));
 }
 
 #[test]
