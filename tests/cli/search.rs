@@ -45,7 +45,7 @@ fn a_search_ends_in_brackets_whose_ends_were_tried() {
             let rate = attempt.tried.and_then(Tried::rate);
             assert!(*label != "capped" || rate.is_some_and(|it| it.0 <= 2_000.0));
         }
-        let (Some(low), Some(high)) = (capacity.confirmed_low(), capacity.confirmed_high()) else {
+        let (Some(low), Some(high)) = (capacity.lower(), capacity.upper()) else {
             continue;
         };
         assert!(low.rate < high.rate && high.rate.0 / low.rate.0 <= WIDEST);
