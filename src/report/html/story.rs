@@ -183,6 +183,21 @@ fn doubts(results: &Results, comparison: &Comparison) -> Markup {
     }
 }
 
+/// A text in which what is to be typed stands between backticks.
+fn coded(text: &str) -> Markup {
+    let parts: Vec<&str> = text.split('`').collect();
+    html! {
+        @for (place, part) in parts.iter().enumerate() {
+            // Without its other half a backtick is one.
+            @match (place % 2, place + 1 == parts.len()) {
+                (1, false) => code { (part) },
+                (1, true) => { "`" (part) },
+                _ => (part),
+            }
+        }
+    }
+}
+
 /// Every warning, with what helps.
 pub(super) fn warned(warnings: &[Warning]) -> Markup {
     html! {
@@ -192,11 +207,31 @@ pub(super) fn warned(warnings: &[Warning]) -> Markup {
                 @for warning in warnings {
                     @let said = warning.say();
                     li.warn {
-                        span.sign { "⚠" } " " (said.what)
-                        @if !said.remedy.is_empty() { span.remedy { "; " (said.remedy) } }
+                        span.sign { "⚠" } " " (coded(&said.what))
+                        @if !said.remedy.is_empty() { span.remedy { "; " (coded(&said.remedy)) } }
                     }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::coded;
+
+    #[test]
+    fn what_is_to_be_typed_looks_like_it() {
+        for (text, markup) in [
+            (
+                "say `a < b` or `c`",
+                "say <code>a &lt; b</code> or <code>c</code>",
+            ),
+            ("`a` and b", "<code>a</code> and b"),
+            ("one ` alone", "one ` alone"),
+            ("none", "none"),
+        ] {
+            assert_eq!(coded(text).into_string(), markup);
         }
     }
 }
