@@ -14,8 +14,8 @@ use super::notes;
 use super::rows::Row;
 use super::table::{Comparison, gives};
 
-/// Behind a bracket that is not settled.
-const UNSETTLED: &str = "?";
+/// Before a bracket that is not settled.
+const UNSETTLED: &str = "≈";
 /// Figures of the comparison that stand in the table, by their titles.
 const SHOWN: [&str; 3] = ["p50", "p99", "CPU/msg"];
 
@@ -158,15 +158,15 @@ impl<'a> Capacities<'a> {
 /// `4,812 to 5,043`, `≥ 50,000` where nothing above is known of the broker. One that is not settled has a mark.
 pub fn bracket(capacity: &Capacity) -> String {
     let rate = |end: &End| numbers::rate(end.rate.0);
-    let mark = match capacity.state {
-        State::GaveUp => UNSETTLED,
-        _ => "",
+    let bracket = match (capacity.lower(), capacity.upper()) {
+        (Some(low), Some(high)) => format!("{} to {}", rate(low), rate(high)),
+        (Some(low), None) => format!("≥ {}", rate(low)),
+        (None, Some(high)) => format!("< {}", rate(high)),
+        (None, None) => return numbers::NONE.to_owned(),
     };
-    match (capacity.lower(), capacity.upper()) {
-        (Some(low), Some(high)) => format!("{} to {}{mark}", rate(low), rate(high)),
-        (Some(low), None) => format!("≥ {}{mark}", rate(low)),
-        (None, Some(high)) => format!("< {}{mark}", rate(high)),
-        (None, None) => numbers::NONE.to_owned(),
+    match capacity.state {
+        State::GaveUp => format!("{UNSETTLED} {bracket}"),
+        _ => bracket,
     }
 }
 

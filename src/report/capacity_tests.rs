@@ -193,10 +193,10 @@ fn a_search_that_does_not_settle_says_between_which_rates_it_did_not() {
     let ends = [low, high].map(|end| crate::terminal::numbers::rate(end.rate.0));
     assert!(
         row.unwrap()
-            .contains(&format!("{} to {}?", ends[0], ends[1])),
+            .contains(&format!("≈ {} to {}", ends[0], ends[1])),
         "{text}"
     );
-    assert!(text.contains("? not settled: in between"), "{text}");
+    assert!(text.contains("≈ not settled: in between"), "{text}");
     let points = results.points();
     let ahead = capacity::Capacities::of(&points).unwrap().ahead().unwrap();
     // Whose lower end is the highest need not be ahead of a wide bracket.
