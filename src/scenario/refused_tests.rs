@@ -38,6 +38,20 @@ fn several_errors_are_shown_at_once_in_the_order_of_the_file() {
 }
 
 #[test]
+fn a_number_without_a_unit_is_not_advised_to_be_negative() {
+    for (load, size, said) in [
+        ("{rate: -5}", "1KiB", "`-5` is negative; write a rate"),
+        ("{rate: 5/s}", "-5", "`-5` is negative"),
+        ("{rate: 5/s}", "5", "`5` has no unit; write `5B`"),
+    ] {
+        let errors = bad(&format!(
+            "brokers: [nats]\nworkload: {{load: {load}, message: {{size: {size}}}}}\n"
+        ));
+        assert!(errors.contains(said), "{errors}");
+    }
+}
+
+#[test]
 fn cores_and_limits_that_no_machine_could_give_are_refused() {
     let of = |more: &str| format!("brokers: [nats]\nworkload: {{load: max}}\n{more}\n");
     refused(

@@ -198,9 +198,8 @@ stored_as_text!(
     Rate,
     "Rate",
     "a rate such as `5k/s`",
-    |value| Err(UnitError::new(format!(
-        "`{value}` does not say per what time; write `{value}/s`"
-    ))),
+    // As text, which says what it lacks.
+    |value| value.to_string().parse(),
     json_schema!({
         "type": "string",
         "description": "Messages in a time, with unit: `5k/s`, `1.5M/s`, `60/min`.",
@@ -280,9 +279,8 @@ stored_as_text!(
     Size,
     "Size",
     "a size such as `256B`",
-    |value| Err(UnitError::new(format!(
-        "`{value}` has no unit; write `{value}B`, or a size such as `1KiB` or `10MB`"
-    ))),
+    // As text, which says what it lacks.
+    |value| value.to_string().parse(),
     json_schema!({
         "type": "string",
         "description": "Bytes, with unit: `256B`, `1KiB` (1024), `1kB` (1000), `10MB`.",
