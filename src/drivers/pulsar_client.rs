@@ -21,10 +21,10 @@ use super::losses::Ended;
 use super::pulsar_address::broker_url;
 use super::pulsar_relay::Relay;
 use super::pulsar_session::Trial;
-use super::pulsar_socket::{LATE, Login, plain, words};
+use super::pulsar_socket::{Login, plain, words};
 use super::target::CONNECT_TIMEOUT;
 
-/// How long a broker may take over a message or a question. One that was just started loads half of
+/// How long a broker may take over a message or a request. One that was just started loads half of
 /// itself for the first message, and takes seconds over it on a busy machine; one that is gone is told
 /// by its connection, which is not waited for so long.
 pub const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
@@ -35,8 +35,8 @@ const MAX_PENDING: u64 = 20;
 
 pub type Client = Pulsar<TokioExecutor>;
 
-/// Connects; each publisher and each consumer by itself. A message or a request may take `answered_within`.
-pub async fn client(trial: &Trial, answered_within: Duration) -> Result<Client, DriverError> {
+/// Connects; each publisher and each consumer by itself.
+pub async fn client(trial: &Trial) -> Result<Client, DriverError> {
     let doing = || format!("connect to {}", trial.address.shown);
     let queue = trial.task.count("max_pending").unwrap_or(MAX_PENDING);
     let relay = trial.address.tls.clone().map(Relay::new);
@@ -58,7 +58,7 @@ pub async fn client(trial: &Trial, answered_within: Duration) -> Result<Client, 
             ..ConnectionRetryOptions::default()
         })
         .with_operation_retry_options(OperationRetryOptions {
-            operation_timeout: answered_within,
+            operation_timeout: ANSWERED_WITHIN,
             retry_delay: Duration::from_millis(200),
             max_retries: Some(10),
         });
@@ -75,7 +75,7 @@ pub async fn client(trial: &Trial, answered_within: Duration) -> Result<Client, 
     let cause = match timeout(CONNECT_TIMEOUT, builder.build()).await {
         Ok(Ok(connected)) => return Ok(connected),
         Ok(Err(error)) => reason(&error),
-        Err(_) => LATE.to_owned(),
+        Err(_) => "no answer came in time".to_owned(),
     };
     // The library knows only its way to the relay.
     let trouble = relay.and_then(|relay| relay.trouble());
@@ -214,9 +214,10 @@ fn authentication(error: &AuthenticationError) -> String {
 }
 
 fn connection(error: &ConnectionError) -> String {
+    let seconds = ANSWERED_WITHIN.as_secs();
     match error {
         ConnectionError::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => {
-            LATE.to_owned()
+            format!("no answer came within {seconds} s")
         }
         ConnectionError::Io(error) => words(error),
         ConnectionError::Disconnected | ConnectionError::Canceled | ConnectionError::Shutdown => {

@@ -28,10 +28,6 @@ use super::{AsyncConsumer, DriverError};
 use crate::engine::inbox::Inbox;
 use crate::scenario::workload::AckPolicy;
 
-/// How long a broker may take to make a subscription, for which it opens files and, at first, loads parts of itself: nothing
-/// is measured before, so a machine that is busy with something else has time for it.
-const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(25);
-
 /// A broker that sends nothing for so long is asked whether it is there, and has been all the time.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -89,7 +85,7 @@ impl PulsarConsumer {
         let names = task.destination_names_of(self.consumer);
         let doing = || format!("subscribe to {} at {}", names.join(", "), address.shown);
         let wrong = |error| failed(doing(), &error);
-        let client = client(&self.trial, SUBSCRIBED_WITHIN).await?;
+        let client = client(&self.trial).await?;
         let each = names.iter().map(|name| {
             // The topic itself, or its partitions.
             client.lookup_partitioned_topic(self.trial.topic(name))

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::losses::Ended;
-use super::pulsar_client::{ANSWERED_WITHIN, Inside, client, ended, failed, send_at_once};
+use super::pulsar_client::{Inside, client, ended, failed, send_at_once};
 use super::pulsar_session::Trial;
 use super::{AsyncPublisher, DriverError};
 use crate::engine::acks::{Acks, Token};
@@ -50,7 +50,7 @@ impl PulsarPublisher {
 
     async fn open(&self) -> Result<Inside<Option<Link>>, DriverError> {
         let Trial { task, address, .. } = self.trial.as_ref();
-        let client = client(&self.trial, ANSWERED_WITHIN).await?;
+        let client = client(&self.trial).await?;
         let mut producers: Vec<Option<Link>> = Vec::new();
         producers.resize_with(task.workload.destinations.max(1) as usize, || None);
         let mut producers = Inside::new(producers);

@@ -22,7 +22,7 @@ const DONE_WITHIN: Duration = Duration::from_secs(20);
 /// How long a broker may take over a greeting. Shorter than the time for the whole, so that a server
 /// that stands still is given up in time.
 const GREETED_WITHIN: Duration = Duration::from_secs(4);
-pub const LATE: &str = "no answer came in time";
+const LATE: &str = "no answer came in time";
 const FOREIGN: &str = "it speaks another protocol than Pulsar's";
 
 /// How a client proves who it is.
