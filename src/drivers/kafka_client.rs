@@ -160,7 +160,7 @@ pub fn meaning(code: RDKafkaErrorCode) -> String {
         Code::GroupAuthorizationFailed => "the user may not use the consumer group",
         Code::TransactionalIdAuthorizationFailed => "the user may not send in transactions",
         Code::InvalidReplicationFactor => "the cluster has fewer brokers than `replicas` asks for",
-        Code::UnknownTopicOrPartition | Code::UnknownTopic => GONE,
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => GONE,
         _ => "",
     };
     if !known.is_empty() {
