@@ -1,9 +1,7 @@
 //! The files of a run that are made from its results.
 
 use std::io;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use super::charts::Charts;
 use super::charts::draw::{Picture, pictures};
@@ -111,7 +109,7 @@ impl Made {
 
     /// Writes the charts into a folder of their own, which is made if there is a chart.
     pub fn export(&self, folder: &Path, format: PictureFormat) -> Result<(), FilesError> {
-        let export = |picture: &Picture| {
+        for picture in &self.pictures {
             let (ending, painted) = match format {
                 PictureFormat::Png => ("png", picture.png()),
                 PictureFormat::Svg => ("svg", picture.svg().map(String::into_bytes)),
@@ -121,17 +119,9 @@ impl Made {
                 std::fs::create_dir_all(folder)?;
                 write_atomically(&path, &content)
             });
-            written.map_err(|source| FilesError::Write { path, source })
-        };
-        // Painting is most of the time that files take, and no picture waits for another.
-        thread::scope(|scope| {
-            let pictures = self.pictures.iter();
-            let hands: Vec<_> = pictures
-                .map(|picture| scope.spawn(|| export(picture)))
-                .collect();
-            let mut ended = hands.into_iter().map(|hand| hand.join());
-            ended.try_for_each(|end| end.unwrap_or_else(|panic| resume_unwind(panic)))
-        })
+            written.map_err(|source| FilesError::Write { path, source })?;
+        }
+        Ok(())
     }
 }
 
