@@ -301,12 +301,6 @@ struct Interrupted {
     turns: VecDeque<(u64, Event)>,
 }
 
-impl Interrupted {
-    fn is_due(&self, at: u64) -> bool {
-        self.turns.front().is_some_and(|(due, _)| *due <= at)
-    }
-}
-
 impl Broker for Interrupted {
     fn begin(&mut self, start: u64, _: u64) {
         for (at, _) in &mut self.turns {
@@ -333,7 +327,7 @@ impl Broker for Interrupted {
     }
 
     fn next(&mut self, now: u64) -> Option<Event> {
-        match self.is_due(now) {
+        match self.turns.front().is_some_and(|(due, _)| *due <= now) {
             true => self.turns.pop_front().map(|(_, event)| event),
             false => self.queues.next(now),
         }

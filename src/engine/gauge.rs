@@ -1,7 +1,7 @@
 //! Asks the broker itself how many messages wait in it, about once a second, beside the load.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,7 +24,6 @@ pub(super) struct Gauge {
     said: Mutex<Option<(u64, u64)>>,
     /// Since when it has owed an answer, nanoseconds: one that has answered before, and does not now.
     owes: AtomicU64,
-    has_answered: AtomicBool,
     /// Why it could not be asked, the first time.
     trouble: Mutex<Option<String>>,
 }
@@ -42,11 +41,17 @@ impl Gauge {
                     let asking = async {
                         let mut turn = interval(EVERY);
                         turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                        let mut has_answered = false;
                         while let Some(question) = session.backlog() {
                             turn.tick().await;
-                            asking.asks();
+                            if has_answered {
+                                asking.asks();
+                            }
                             match timeout(PATIENCE, question).await {
-                                Ok(Ok(waiting)) => asking.says(waiting),
+                                Ok(Ok(waiting)) => {
+                                    has_answered = true;
+                                    asking.says(waiting);
+                                }
                                 Ok(Err(error)) => asking.fails(error.to_string()),
                                 Err(_) => asking.fails(format!(
                                     "no answer came within {} s",
@@ -65,13 +70,12 @@ impl Gauge {
     }
 
     fn asks(&self) {
-        if self.has_answered.load(Ordering::Relaxed) && self.owes().is_none() {
+        if self.owes().is_none() {
             self.owes.store(Monotonic.now().max(1), Ordering::Relaxed);
         }
     }
 
     fn says(&self, waiting: u64) {
-        self.has_answered.store(true, Ordering::Relaxed);
         self.owes.store(0, Ordering::Relaxed);
         *lock(&self.said) = Some((Monotonic.now(), waiting));
     }

@@ -22,7 +22,7 @@ const SHOWN: [&str; 3] = ["p50", "p99", "CPU/msg"];
 /// What a search found, with the figures of each broker at its lower end.
 #[derive(Debug)]
 pub struct Capacities<'a> {
-    /// Each broker at the rate that was confirmed to hold.
+    /// Each broker at the lower end of what was found.
     pub comparison: Comparison<'a>,
     found: &'a [Capacity],
     condition: String,
@@ -31,11 +31,11 @@ pub struct Capacities<'a> {
 impl<'a> Capacities<'a> {
     /// From [`Results::points`]; `None` where the run is no search.
     pub fn of(points: &'a [Cow<'a, Results>]) -> Option<Capacities<'a>> {
-        let confirmed = points.first()?;
-        let objective = confirmed.plan.search.as_ref()?;
+        let part = points.first()?;
+        let objective = part.plan.search.as_ref()?;
         Some(Capacities {
-            comparison: Comparison::of(confirmed),
-            found: &confirmed.capacities,
+            comparison: Comparison::of(part),
+            found: &part.capacities,
             condition: printable(&objective.condition.to_string()),
         })
     }

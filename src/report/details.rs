@@ -52,9 +52,13 @@ impl Details {
     /// Reads the trials of the run in `folder`.
     pub fn read(folder: &Path, results: &Results) -> Result<Details, OpenError> {
         let mut details = Details::default();
-        // Of a search those at the rates that were confirmed to hold: trials at other rates have other latencies.
-        let confirmed = results.plan.search.as_ref().map(|_| results.confirmed());
-        let groups = Group::all(confirmed.as_ref().unwrap_or(results));
+        // Of a search those at the lower ends: trials at other rates have other latencies.
+        let part = results
+            .plan
+            .search
+            .as_ref()
+            .map(|_| results.at_lower_ends());
+        let groups = Group::all(part.as_ref().unwrap_or(results));
         let used: Vec<(u32, u32)> = groups
             .iter()
             .flat_map(|group| group.used())

@@ -121,17 +121,17 @@ impl Results {
     }
 
     /// The run as one run for each load point, the lowest first. Without a sweep there is one point, which is the
-    /// run; of a search it has of each broker the trial at the highest rate that was confirmed to hold, and no other.
+    /// run; of a search it has of each broker the trial at the lower end of what was found, and no other.
     pub fn points(&self) -> Vec<Cow<'_, Results>> {
         if self.plan.search.is_some() {
-            return vec![Cow::Owned(self.confirmed())];
+            return vec![Cow::Owned(self.at_lower_ends())];
         }
         let points = 0..self.plan.points();
         points.map(|point| self.at(point)).collect()
     }
 
-    /// Of a search: the run with the trial of each broker at the highest rate that was confirmed to hold.
-    pub fn confirmed(&self) -> Results {
+    /// Of a search: the run with the trial of each broker at the lower end of what was found.
+    pub fn at_lower_ends(&self) -> Results {
         let is_low = |attempt: &&Attempt| {
             let capacity = self.capacities.get(attempt.broker);
             let low = capacity.and_then(Capacity::lower);

@@ -13,10 +13,10 @@ use super::group::Group;
 use super::median::{median, median_percentile};
 
 /// Judges every threshold of the plan for every broker that it is about, at every load point that was tried; of a search
-/// at the highest rate that was confirmed to hold. The program of a baseline is none of them.
+/// at the lower end of what was found. The program of a baseline is none of them.
 pub fn judge(results: &Results) -> Vec<Judged> {
     if results.plan.search.is_some() {
-        return judge_points(&results.confirmed());
+        return judge_points(&results.at_lower_ends());
     }
     judge_points(results)
 }

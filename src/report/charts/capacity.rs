@@ -9,7 +9,7 @@ use crate::report::capacity::{bracket, said};
 use crate::results::capacity::{Capacity, State};
 use crate::terminal::diagnostic::printable;
 
-/// Of a search; `None` of another run, and where nothing was confirmed to hold. Who takes most stands first.
+/// Of a search; `None` of another run, and where no lower end is known. Who takes most stands first.
 pub(super) fn chart(run: &Run) -> Option<Throughput> {
     let objective = run.results.plan.search.as_ref()?;
     let planned = &run.results.plan.brokers;

@@ -283,21 +283,13 @@ impl Search {
         let all = 0..self.trials.len();
         let (held, failed): (Vec<usize>, Vec<usize>) =
             all.partition(|it| self.trials[*it].answer == Answer::Held);
-        let lowest_failure = failed.iter().min_by(|a, b| by_rate(a, b));
-        let highest_hold = held.iter().max_by(|a, b| by_rate(a, b));
-        let is_sure = |it: &&usize| lowest_failure.is_none_or(|other| rate(it) < rate(other));
-        let is_hopeless = |it: &&usize| highest_hold.is_none_or(|other| rate(it) > rate(other));
+        let lowest_failure = failed.iter().map(rate).fold(f64::INFINITY, f64::min);
+        let highest_hold = held.iter().map(rate).fold(0.0, f64::max);
+        let below = held.into_iter().filter(|it| rate(it) < lowest_failure);
+        let above = failed.into_iter().filter(|it| rate(it) > highest_hold);
         Finding::Open {
-            low: held
-                .iter()
-                .filter(is_sure)
-                .max_by(|a, b| by_rate(a, b))
-                .copied(),
-            high: failed
-                .iter()
-                .filter(is_hopeless)
-                .min_by(|a, b| by_rate(a, b))
-                .copied(),
+            low: below.max_by(by_rate),
+            high: above.min_by(by_rate),
         }
     }
 
