@@ -17,7 +17,9 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use super::DriverError;
-use super::jetstream_streams::{acks_all, consumer_name, deliver_subject, is_push, is_shared};
+use super::jetstream_streams::{
+    acks_all, consumer_name, deliver_subject, is_push, is_shared, not_found,
+};
 use super::nats_connection::{Connection, plain};
 use crate::engine::inbox::Inbox;
 use crate::engine::task::Task;
@@ -41,6 +43,9 @@ struct Source {
     /// Where messages are asked for, and where they shall be sent to.
     next: Subject,
     inbox: Subject,
+    /// Where the server is asked whether it still has the consumer, and where the answer shall be sent to.
+    info: Subject,
+    answers: Subject,
     /// Messages asked for that have not come.
     wanted: u64,
     /// When what was asked for counts as forgotten, unless something is heard of it before.
@@ -86,6 +91,8 @@ pub struct Reader<'c> {
     unconfirmed: Unconfirmeds,
     /// Where confirmations come.
     confirmations: String,
+    /// Where answers come, each with the place of its stream behind it.
+    answers: String,
     /// What one request asks for; `None` where the server sends unasked.
     request: Option<(u64, Bytes)>,
 }
@@ -102,6 +109,7 @@ impl<'c> Reader<'c> {
         let doing = format!("subscribe at {}", connection.address);
         let name = consumer_name(task, group);
         let inbox = client.new_inbox();
+        let answers = format!("{inbox}.answer.");
         let mut incoming: Incoming = select_all([]);
         let mut add = |source: Option<usize>, subscriber: Subscriber| {
             incoming.push(Box::new(subscriber.map(move |m| (source, m))) as Box<_>);
@@ -126,6 +134,8 @@ impl<'c> Reader<'c> {
             sources.push(Source {
                 next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}").into(),
                 inbox: subject,
+                info: format!("$JS.API.CONSUMER.INFO.{stream}.{name}").into(),
+                answers: format!("{answers}{place}").into(),
                 wanted: 0,
                 forgotten: Instant::now() + SILENCE,
             });
@@ -137,9 +147,16 @@ impl<'c> Reader<'c> {
             Delivery::ExactlyOnce => Acking::Confirmed,
         };
         let confirmations = format!("{inbox}.confirmed.");
+        let mut beside = vec![format!("{answers}*")];
         if acking == Acking::Confirmed {
-            let subscribed = client.subscribe(format!("{confirmations}*.*")).await;
-            add(None, subscribed.map_err(DriverError::while_doing(doing))?);
+            beside.push(format!("{confirmations}*.*"));
+        }
+        for subject in beside {
+            let subscribed = client.subscribe(subject).await;
+            add(
+                None,
+                subscribed.map_err(DriverError::while_doing(doing.clone()))?,
+            );
         }
         let batch = task.count("pull_batch").unwrap_or(500);
         let request = json!({
@@ -160,6 +177,7 @@ impl<'c> Reader<'c> {
             },
             unconfirmed: HashMap::new(),
             confirmations,
+            answers,
             request: (!is_push(task)).then(|| (batch, Bytes::from(request.to_string()))),
         })
     }
@@ -208,6 +226,11 @@ impl<'c> Reader<'c> {
         inbox: &mut Inbox,
     ) -> Result<(), String> {
         let Some(place) = source else {
+            if message.subject.starts_with(&self.answers)
+                && let Some(words) = not_found(&message.payload)
+            {
+                return Err(format!("the server says: {words}"));
+            }
             self.confirm(&message);
             return Ok(());
         };
@@ -265,8 +288,12 @@ impl<'c> Reader<'c> {
                     self.publish(subject, None).await?;
                 }
             }
-            // Nobody at the moment: there is no leader, or the server has just been started.
-            503 => source.forgotten = Instant::now() + AFTER_NOBODY,
+            // Nobody: there is no leader, the server has just been started, or the stream has been removed
+            // while no request waited that could have been told so.
+            503 => {
+                source.forgotten = Instant::now() + AFTER_NOBODY;
+                self.inquire(place).await?;
+            }
             409 if words.contains("Deleted") || words.contains("push") => {
                 return Err(format!("the server says: {words}"));
             }
@@ -284,18 +311,21 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    /// Asks for more where half of what was asked for has come.
+    /// Asks for more where half of what was asked for has come, and what is the matter where nothing comes.
     async fn ask(&mut self) -> Result<(), String> {
-        let Some((batch, request)) = self.request.clone() else {
-            return Ok(());
-        };
+        let request = self.request.clone();
         let now = Instant::now();
         let connected = self.connection.watch.is_connected();
         for place in 0..self.sources.len() {
-            let source = &mut self.sources[place];
-            if now >= source.forgotten && connected {
+            if now >= self.sources[place].forgotten && connected {
+                let source = &mut self.sources[place];
                 (source.wanted, source.forgotten) = (0, now + SILENCE);
+                self.inquire(place).await?;
             }
+            let Some((batch, request)) = &request else {
+                continue;
+            };
+            let source = &mut self.sources[place];
             if source.wanted > batch / 2 {
                 continue;
             }
@@ -308,6 +338,12 @@ impl<'c> Reader<'c> {
             asked.await.map_err(|error| plain(&error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Asks whether the consumer is still there; nobody waits for the answer.
+    async fn inquire(&self, place: usize) -> Result<(), String> {
+        let Source { info, answers, .. } = &self.sources[place];
+        self.publish(info.clone(), Some(answers.clone())).await
     }
 
     /// Sends the acknowledgements that are due.
@@ -376,7 +412,7 @@ impl<'c> Reader<'c> {
         }
     }
 
-    /// Sends a word without content: an acknowledgement, or an answer to flow control.
+    /// Sends a word without content: an acknowledgement, an answer to flow control, or a question.
     async fn publish(&self, subject: Subject, reply: Option<Subject>) -> Result<(), String> {
         let client = &self.connection.client;
         let published = match reply {

@@ -179,16 +179,26 @@ async fn ask(connection: &Connection, what: &str, body: &Value) -> Result<Value,
     };
     let answer: Value = serde_json::from_slice(&answer.payload)
         .map_err(|_| Refusal::Silent("the answer is none of JetStream's".to_owned()))?;
-    match answer.get("error") {
+    match error_of(&answer) {
         None => Ok(answer),
-        Some(error) => Err(Refusal::Answered {
-            code: error["code"].as_u64().unwrap_or_default(),
-            words: error["description"]
-                .as_str()
-                .unwrap_or("it does not say why")
-                .to_owned(),
-        }),
+        Some((code, words)) => Err(Refusal::Answered { code, words }),
     }
+}
+
+/// The error code and the words of an answer that is a refusal.
+fn error_of(answer: &Value) -> Option<(u64, String)> {
+    let error = answer.get("error")?;
+    let words = error["description"].as_str();
+    Some((
+        error["code"].as_u64().unwrap_or_default(),
+        words.unwrap_or("it does not say why").to_owned(),
+    ))
+}
+
+/// The server's words where it answers that what was asked about is not there.
+pub fn not_found(answer: &[u8]) -> Option<String> {
+    let (code, words) = error_of(&serde_json::from_slice(answer).ok()?)?;
+    (code == NOT_FOUND).then_some(words)
 }
 
 fn unanswered(error: &str) -> String {
@@ -383,7 +393,20 @@ pub async fn backlog(task: &Task, connection: &Connection) -> Result<u64, Driver
 
 #[cfg(test)]
 mod tests {
-    use super::without_wildcards;
+    use super::{not_found, without_wildcards};
+
+    #[test]
+    fn only_an_answer_that_it_is_not_there_says_so() {
+        let gone = r#"{"error":{"code":404,"err_code":10059,"description":"stream not found"}}"#;
+        assert_eq!(
+            not_found(gone.as_bytes()).as_deref(),
+            Some("stream not found")
+        );
+        let busy = r#"{"error":{"code":503,"err_code":10008,"description":"unavailable"}}"#;
+        assert_eq!(not_found(busy.as_bytes()), None);
+        assert_eq!(not_found(br#"{"name":"group-0"}"#), None);
+        assert_eq!(not_found(b""), None, "nobody answers");
+    }
 
     #[test]
     fn a_message_is_sent_to_a_subject_and_not_to_a_pattern() {

@@ -49,11 +49,12 @@ pub fn wrong_in_any_case(seen: &Seen) -> Vec<String> {
 }
 
 /// Each of these that has a server, on a broker of its own. `change` makes the load, `disturb` is called
-/// in the middle of it, and `check` says what is wrong with what was seen.
-pub fn each_disturbed(
+/// in the middle of it, and `check` says what is wrong with what was seen; what `disturb` gives ends after
+/// that, and before the broker.
+pub fn each_disturbed<T>(
     combinations: impl Iterator<Item = Combination>,
     change: impl Fn(&mut Task) + Sync,
-    disturb: impl Fn(&mut Live, &Instance) + Sync,
+    disturb: impl Fn(&mut Live, &Instance) -> T + Sync,
     check: impl Fn(&Task, &Instance, &Seen) -> Vec<String> + Sync,
 ) {
     let with_server = combinations.filter(|c| c.driver.server.is_some());
@@ -64,11 +65,14 @@ pub fn each_disturbed(
         let instance = broker.instance().expect("a server");
         let mut task = combination.task(&broker);
         change(&mut task);
+        let mut made = None;
         let seen = run_disturbed(task.clone(), |live| {
             live.await_traffic();
-            disturb(live, instance);
+            made = Some(disturb(live, instance));
         });
-        check(&task, instance, &seen)
+        let found = check(&task, instance, &seen);
+        drop(made);
+        found
     });
 }
 
