@@ -36,9 +36,8 @@ impl<'a, C: ConsumerContext> Batches<'a, C> {
         }
     }
 
-    /// Leads partitions here. What they have handed to the consumer before stays there. To be done again and
-    /// again: a partition that is taken away forgets in its own time where it leads, and holds what it
-    /// has when it is given again until it is told.
+    /// Leads partitions here; to be done before they are read from. One that is given up forgets where it leads,
+    /// and when it is read from again it would hold what it has for itself.
     pub fn lead(&self, partitions: &TopicPartitionList) {
         for partition in partitions.elements() {
             let Ok(topic) = CString::new(partition.topic()) else {

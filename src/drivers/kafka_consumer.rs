@@ -74,6 +74,8 @@ struct Member {
     number: u32,
     /// Partitions that are given later are read from where they end then, not from where others were.
     forgets: bool,
+    /// What was given and is not read yet.
+    given: Mutex<Option<TopicPartitionList>>,
     /// Counts how often partitions were given or taken.
     epoch: AtomicU64,
     /// A commit is on its way.
@@ -98,18 +100,24 @@ impl ConsumerContext for Member {
         partitions: &mut TopicPartitionList,
     ) {
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        let complete = self.board.is_complete();
         // What the library refuses here it says again when it is polled.
         if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            if self.forgets && complete {
-                let _ = partitions.set_all_offsets(Offset::End);
+            match self.board.is_complete() {
+                true if self.forgets => {
+                    let _ = partitions.set_all_offsets(Offset::End);
+                }
+                true => {}
+                // Until all have theirs it takes nothing and stays in the group. To take them and pause them would
+                // do as well, had the library not its ways to leave a partition paused for ever that is resumed
+                // right after (https://github.com/confluentinc/librdkafka/issues/5591).
+                false => {
+                    let _ = consumer.assign(&TopicPartitionList::new());
+                }
             }
-            let _ = consumer.assign(partitions);
-            if !complete {
-                let _ = consumer.pause(partitions);
-            }
+            *lock(&self.given) = Some(partitions.clone());
             self.board.set(self.number, Some(partitions.count()));
         } else {
+            *lock(&self.given) = None;
             if !self.forgets {
                 // All that was handed out is handed in: others go on behind it.
                 let _ = consumer.commit_consumer_state(CommitMode::Async);
@@ -178,6 +186,7 @@ impl KafkaConsumer {
                 board: Arc::clone(&self.board),
                 number: self.number,
                 forgets: task.delivery == Delivery::AtMostOnce,
+                given: Mutex::new(None),
                 epoch: AtomicU64::new(0),
                 committing: AtomicBool::new(false),
             },
@@ -200,49 +209,34 @@ impl KafkaConsumer {
         let member = consumer.context();
         let mut owed = Owed::by(task, inbox.stamp());
         let mut batches = Batches::of(consumer);
-        // Whether all that came by the consumer's own queue is handed in: before, nothing is taken of what
-        // partitions have sent past it since.
-        let mut is_empty = true;
-        // When partitions were led to the batches.
-        let mut led_at = 0;
         let (mut epoch, mut ready) = (0, false);
         while !inbox.is_over() {
-            let was_committing = member.committing.load(Ordering::Relaxed);
             let patience = if ready { Duration::ZERO } else { PATIENCE };
-            let beside = consumer.poll(patience);
-            let now = inbox.stamp();
-            match beside {
+            match consumer.poll(patience) {
+                // None comes here of a partition that is led to the batches.
                 Some(Ok(message)) => {
-                    inbox.received_at(now, message.payload().unwrap_or_default(), false);
-                    owed.add(now);
-                    is_empty = false;
+                    inbox.received(message.payload().unwrap_or_default());
+                    owed.add(inbox.stamp());
                 }
                 Some(Err(error)) => self.take_in(&error, heard)?,
-                None => {
-                    // An event that was handled looks the same.
-                    let committed = was_committing && !member.committing.load(Ordering::Relaxed);
-                    let same = member.epoch.load(Ordering::Relaxed) == epoch;
-                    is_empty = is_empty || (same && !committed);
-                }
+                None => {}
             }
             if member.epoch.load(Ordering::Relaxed) != epoch {
                 epoch = member.epoch.load(Ordering::Relaxed);
-                led_at = 0;
                 inbox.new_epoch();
             }
-            if !ready && self.board.is_complete() {
-                let wrong = failed(task, "begin to receive");
-                let given = consumer.assignment().map_err(&wrong)?;
-                consumer.resume(&given).map_err(&wrong)?;
-                inbox.ready();
-                ready = true;
+            if self.board.is_complete()
+                && let Some(given) = lock(&member.given).take()
+            {
+                batches.lead(&given);
+                let taken = consumer.assign(&given);
+                taken.map_err(failed(task, "begin to receive"))?;
+                if !ready {
+                    inbox.ready();
+                    ready = true;
+                }
             }
-            if ready && u128::from(now - led_at) >= PATIENCE.as_nanos() {
-                let given = consumer.assignment();
-                batches.lead(&given.map_err(failed(task, "receive"))?);
-                led_at = now;
-            }
-            if ready && is_empty {
+            if ready {
                 for patience in [owed.patience(), Duration::ZERO] {
                     let count = batches.take(patience);
                     let stamp = inbox.stamp();

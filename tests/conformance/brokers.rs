@@ -37,7 +37,7 @@ pub enum Broker {
     /// One that may be broken, in its turn.
     Own(
         Box<Instance>,
-        #[allow(dead_code, reason = "it is held")] Turn,
+        #[allow(dead_code, reason = "it is held")] Option<Slot>,
     ),
 }
 
@@ -47,34 +47,39 @@ const HEAVY_AT_ONCE: usize = 2;
 /// What is given so long to start is such a one.
 const HEAVY: Duration = Duration::from_secs(60);
 
-static HEAVY_ONES: Mutex<usize> = Mutex::new(0);
-static HEAVY_ENDED: Condvar = Condvar::new();
+static HEAVY_ONES: Slots = Slots::of(HEAVY_AT_ONCE);
 
-/// The right to have a server of one's own.
-pub struct Turn {
-    is_heavy: bool,
+/// So many at a time.
+pub struct Slots {
+    free: Mutex<usize>,
+    freed: Condvar,
 }
 
-impl Turn {
-    fn for_server(server: &str) -> Turn {
-        let about = named(server).expect("a known server").about();
-        let is_heavy = about.start_within >= HEAVY;
-        if is_heavy {
-            let running = HEAVY_ONES.lock().unwrap_or_else(PoisonError::into_inner);
-            let full = |running: &mut usize| *running >= HEAVY_AT_ONCE;
-            let waited = HEAVY_ENDED.wait_while(running, full);
-            *waited.unwrap_or_else(PoisonError::into_inner) += 1;
+impl Slots {
+    pub const fn of(count: usize) -> Slots {
+        Slots {
+            free: Mutex::new(count),
+            freed: Condvar::new(),
         }
-        Turn { is_heavy }
+    }
+
+    /// Waits for one.
+    pub fn take(&'static self) -> Slot {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.freed.wait_while(free, |free| *free == 0);
+        *waited.unwrap_or_else(PoisonError::into_inner) -= 1;
+        Slot(self)
     }
 }
 
-impl Drop for Turn {
+/// One of them, free again when this is dropped.
+pub struct Slot(&'static Slots);
+
+impl Drop for Slot {
     fn drop(&mut self) {
-        if self.is_heavy {
-            *HEAVY_ONES.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-            HEAVY_ENDED.notify_one();
-        }
+        let free = self.0.free.lock();
+        *free.unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
     }
 }
 
@@ -127,7 +132,8 @@ pub fn own(
     };
     let mut config = config_of(offer);
     config.extend(further.clone());
-    let turn = Turn::for_server(server);
+    let about = named(server).expect("a known server").about();
+    let turn = (about.start_within >= HEAVY).then(|| HEAVY_ONES.take());
     start(server, config).map(|instance| Broker::Own(Box::new(instance), turn))
 }
 
