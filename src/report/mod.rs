@@ -26,6 +26,7 @@ pub mod markdown;
 pub mod metrics;
 mod not_held;
 pub mod notes;
+mod queued;
 pub mod rows;
 pub mod series;
 pub mod sweep;

@@ -15,6 +15,7 @@ use crate::terminal::numbers::{self, counted, listed, percent};
 use super::course::Course;
 use super::machine::{self, Strained, were};
 use super::not_held::NotHeld;
+use super::queued::Queued;
 
 /// The most kinds of error that are named for one broker.
 const REASONS: usize = 3;
@@ -112,6 +113,8 @@ pub enum Warning {
     NotHeld(NotHeld),
     /// Pauses, and what grew or fell over time.
     Course(Course),
+    /// Measuring began behind a queue.
+    Queued(Queued),
     /// Samples that no clock should give: that ended before they began, or lasted for years.
     Impossible {
         /// The broker.
@@ -200,6 +203,7 @@ fn of_point(results: &Results) -> Vec<Warning> {
                 None => found.push(Warning::InstrumentLimited { of: vec![one] }),
             }
         }
+        found.extend(Queued::of(results, group, &label).map(Warning::Queued));
         found.extend(Course::of(results, group.broker, &label).map(Warning::Course));
         let sum = |count: fn(&Attempt) -> u64| group.trials.iter().map(|a| count(a)).sum();
         let lost: u64 = sum(|a| a.audit.lost);
@@ -481,6 +485,7 @@ impl Warning {
             }
             Warning::NotHeld(bound) => bound.say(),
             Warning::Course(course) => course.say(),
+            Warning::Queued(queued) => queued.say(),
             Warning::Impossible { broker, samples } => (
                 format!(
                     "{broker}: {} ended before they began, or lasted for years",
