@@ -13,6 +13,7 @@ use crate::results::{Attempt, Capacity, Results, Tried};
 use crate::scenario::workload::{Load, Workload};
 use crate::stats::group::Group;
 use crate::stats::median::{median, median_percentile};
+use crate::terminal::numbers;
 
 use super::capacity;
 
@@ -238,10 +239,9 @@ pub fn by_broker(results: &Results) -> Vec<Row<'_>> {
                 let said = row.capacity.and_then(|it| capacity::said(it, row.broker));
                 (said.unwrap_or_default(), String::new())
             }
-            None if results.manifest.interrupted => (
-                "interrupted before its first trial ended".into(),
-                String::new(),
-            ),
+            None if results.manifest.interrupted => {
+                (broken_off(results, group.broker), String::new())
+            }
             None => ("no trial was made".into(), String::new()),
         };
         for attempt in &group.trials {
@@ -287,6 +287,32 @@ pub fn no_trial(results: &Results) -> Option<Row<'_>> {
     let mut row = Row::of(results, 0, &[])?;
     row.scope = Scope::Trial { trial: 0, block: 0 };
     Some(row)
+}
+
+/// How far a broker came of which no trial ended: of a soak, hours.
+fn broken_off(results: &Results, broker: usize) -> String {
+    let made = results.standing_of(broker);
+    let Some(attempt) = made.filter(|it| it.interrupted && it.seconds > 0.0).last() else {
+        return "interrupted before its first trial ended".to_owned();
+    };
+    let kinds = [Kind::EndToEnd, Kind::Publish].into_iter();
+    let mut kinds = kinds.filter(|kind| attempt.latencies.contains_key(kind));
+    let kind = kinds.next().unwrap_or(Kind::EndToEnd);
+    let mut came = vec![match results.plan.workload.consumers {
+        0 => format!("{}/s sent", numbers::rate(attempt.rates.sent)),
+        _ => format!("{}/s received", numbers::rate(attempt.rates.received)),
+    }];
+    for (name, percent) in [("p50", 50.0), ("p99", 99.0)] {
+        if let Some(Percentile::Value(value)) = attempt.percentile(kind, percent) {
+            came.push(format!("{name} {}", numbers::time(value as f64)));
+        }
+    }
+    came.push(format!("{} lost", numbers::count(attempt.audit.lost)));
+    format!(
+        "broken off after {}, so it is not compared: {}",
+        numbers::span(attempt.seconds),
+        came.join(", ")
+    )
 }
 
 /// The reason of one trial, with how many have it, where that is not all.

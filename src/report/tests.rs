@@ -311,6 +311,12 @@ fn an_interrupted_run_says_how_far_it_came() {
     results.attempts.truncate(1);
     results.manifest.interrupted = true;
     insta::assert_snapshot!("interrupted", text(&results, Some(100)));
+    let mut of_kafka = results.attempts[0].clone();
+    (of_kafka.broker, of_kafka.interrupted) = (1 - of_kafka.broker, true);
+    results.attempts.push(of_kafka);
+    let said = text(&results, None);
+    let far = "broken off after 20 s, so it is not compared: 5,000/s received, p50 ";
+    assert!(said.contains(far), "{said}");
 }
 
 #[test]
