@@ -43,9 +43,8 @@ struct Source {
     /// Where messages are asked for, and where they shall be sent to.
     next: Subject,
     inbox: Subject,
-    /// Where the server is asked whether it still has the consumer, and where the answer shall be sent to.
+    /// Where the server is asked whether it still has the consumer.
     info: Subject,
-    answers: Subject,
     /// Messages asked for that have not come.
     wanted: u64,
     /// When what was asked for counts as forgotten, unless something is heard of it before.
@@ -91,8 +90,8 @@ pub struct Reader<'c> {
     unconfirmed: Unconfirmeds,
     /// Where confirmations come.
     confirmations: String,
-    /// Where answers come, each with the place of its stream behind it.
-    answers: String,
+    /// Where the server answers whether it still has a consumer.
+    answers: Subject,
     /// What one request asks for; `None` where the server sends unasked.
     request: Option<(u64, Bytes)>,
 }
@@ -109,7 +108,6 @@ impl<'c> Reader<'c> {
         let doing = format!("subscribe at {}", connection.address);
         let name = consumer_name(task, group);
         let inbox = client.new_inbox();
-        let answers = format!("{inbox}.answer.");
         let mut incoming: Incoming = select_all([]);
         let mut add = |source: Option<usize>, subscriber: Subscriber| {
             incoming.push(Box::new(subscriber.map(move |m| (source, m))) as Box<_>);
@@ -135,7 +133,6 @@ impl<'c> Reader<'c> {
                 next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}").into(),
                 inbox: subject,
                 info: format!("$JS.API.CONSUMER.INFO.{stream}.{name}").into(),
-                answers: format!("{answers}{place}").into(),
                 wanted: 0,
                 forgotten: Instant::now() + SILENCE,
             });
@@ -147,9 +144,10 @@ impl<'c> Reader<'c> {
             Delivery::ExactlyOnce => Acking::Confirmed,
         };
         let confirmations = format!("{inbox}.confirmed.");
-        let mut beside = vec![format!("{answers}*")];
+        let answers = Subject::from(format!("{inbox}.answer"));
+        let mut beside = vec![answers.clone()];
         if acking == Acking::Confirmed {
-            beside.push(format!("{confirmations}*.*"));
+            beside.push(format!("{confirmations}*.*").into());
         }
         for subject in beside {
             let subscribed = client.subscribe(subject).await;
@@ -226,7 +224,7 @@ impl<'c> Reader<'c> {
         inbox: &mut Inbox,
     ) -> Result<(), String> {
         let Some(place) = source else {
-            if message.subject.starts_with(&self.answers)
+            if message.subject == self.answers
                 && let Some(words) = not_found(&message.payload)
             {
                 return Err(format!("the server says: {words}"));
@@ -289,11 +287,8 @@ impl<'c> Reader<'c> {
                 }
             }
             // Nobody: there is no leader, the server has just been started, or the stream has been removed
-            // while no request waited that could have been told so.
-            503 => {
-                source.forgotten = Instant::now() + AFTER_NOBODY;
-                self.inquire(place).await?;
-            }
+            // while no request waited that could have been told so. It is asked when the pause is over.
+            503 => source.forgotten = Instant::now() + AFTER_NOBODY,
             409 if words.contains("Deleted") || words.contains("push") => {
                 return Err(format!("the server says: {words}"));
             }
@@ -342,8 +337,8 @@ impl<'c> Reader<'c> {
 
     /// Asks whether the consumer is still there; nobody waits for the answer.
     async fn inquire(&self, place: usize) -> Result<(), String> {
-        let Source { info, answers, .. } = &self.sources[place];
-        self.publish(info.clone(), Some(answers.clone())).await
+        let info = self.sources[place].info.clone();
+        self.publish(info, Some(self.answers.clone())).await
     }
 
     /// Sends the acknowledgements that are due.

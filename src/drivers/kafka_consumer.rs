@@ -102,17 +102,13 @@ impl ConsumerContext for Member {
         self.epoch.fetch_add(1, Ordering::Relaxed);
         // What the library refuses here it says again when it is polled.
         if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            match self.board.is_complete() {
-                true if self.forgets => {
-                    let _ = partitions.set_all_offsets(Offset::End);
-                }
-                true => {}
+            if !self.board.is_complete() {
                 // Until all have theirs it takes nothing and stays in the group. To take them and pause them would
                 // do as well, had the library not its ways to leave a partition paused for ever that is resumed
                 // right after (https://github.com/confluentinc/librdkafka/issues/5591).
-                false => {
-                    let _ = consumer.assign(&TopicPartitionList::new());
-                }
+                let _ = consumer.assign(&TopicPartitionList::new());
+            } else if self.forgets {
+                let _ = partitions.set_all_offsets(Offset::End);
             }
             *lock(&self.given) = Some(partitions.clone());
             self.board.set(self.number, Some(partitions.count()));
@@ -215,17 +211,22 @@ impl KafkaConsumer {
             match consumer.poll(patience) {
                 // None comes here of a partition that is led to the batches.
                 Some(Ok(message)) => {
-                    inbox.received(message.payload().unwrap_or_default());
-                    owed.add(inbox.stamp());
+                    let stamp = inbox.stamp();
+                    inbox.received_at(stamp, message.payload().unwrap_or_default(), false);
+                    owed.add(stamp);
                 }
                 Some(Err(error)) => self.take_in(&error, heard)?,
                 None => {}
             }
-            if member.epoch.load(Ordering::Relaxed) != epoch {
-                epoch = member.epoch.load(Ordering::Relaxed);
+            let current = member.epoch.load(Ordering::Relaxed);
+            let is_new = current != epoch;
+            if is_new {
+                epoch = current;
                 inbox.new_epoch();
             }
-            if self.board.is_complete()
+            // Later nothing is given without a new epoch.
+            if (is_new || !ready)
+                && self.board.is_complete()
                 && let Some(given) = lock(&member.given).take()
             {
                 batches.lead(&given);

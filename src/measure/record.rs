@@ -50,6 +50,11 @@ pub struct Audit {
 }
 
 impl Audit {
+    /// Copies received after the first of their message and group.
+    pub fn repeated(&self) -> u64 {
+        self.duplicated + self.redelivered
+    }
+
     /// Which of the identities does not hold; an empty list is what every trial must give.
     pub fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -68,8 +73,11 @@ impl Audit {
             self.expected,
             self.distinct + self.lost,
         );
-        let copies = self.distinct + self.duplicated + self.redelivered;
-        same("received = distinct + copies", self.received, copies);
+        same(
+            "received = distinct + copies",
+            self.received,
+            self.distinct + self.repeated(),
+        );
         // Without acknowledgements failures are all that is heard of.
         if self.acked + self.unresolved > 0 || self.failed > self.sent {
             let outcomes = self.acked + self.failed + self.unresolved;

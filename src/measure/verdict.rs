@@ -121,7 +121,7 @@ fn broken_promise(record: &Record, workload: &Workload, promise: Promise) -> Opt
             audit.lost_acked
         ));
     }
-    let copies = audit.duplicated + audit.redelivered;
+    let copies = audit.repeated();
     if promise.delivery != Delivery::AtLeastOnce && copies > 0 {
         return Some(format!("{copies} messages were received more than once"));
     }

@@ -53,12 +53,8 @@ impl Details {
     pub fn read(folder: &Path, results: &Results) -> Result<Details, OpenError> {
         let mut details = Details::default();
         // Of a search those at the lower ends: trials at other rates have other latencies.
-        let part = results
-            .plan
-            .search
-            .as_ref()
-            .map(|_| results.at_lower_ends());
-        let groups = Group::all(part.as_ref().unwrap_or(results));
+        let part = results.at_lower_ends();
+        let groups = Group::all(&part);
         let used: Vec<(u32, u32)> = groups
             .iter()
             .flat_map(|group| group.used())

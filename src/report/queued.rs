@@ -41,7 +41,7 @@ impl Queued {
         let copies = f64::from(workload.groups.max(1));
         let queue = |a: &&Attempt| {
             let due = a.rates.offered * copies;
-            let again = (a.audit.duplicated + a.audit.redelivered) as f64;
+            let again = a.audit.repeated() as f64;
             let messages = (a.rates.received - due) * a.seconds - again;
             let seconds = messages / due;
             (seconds >= LEAST).then_some((messages / copies, seconds))

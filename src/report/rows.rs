@@ -16,6 +16,7 @@ use crate::stats::median::{median, median_percentile};
 use crate::terminal::numbers;
 
 use super::capacity;
+use super::under_way::Ended;
 
 /// A broker, or one trial of it.
 #[derive(Clone, Debug)]
@@ -295,17 +296,14 @@ fn broken_off(results: &Results, broker: usize) -> String {
     let Some(attempt) = made.filter(|it| it.interrupted && it.seconds > 0.0).last() else {
         return "interrupted before its first trial ended".to_owned();
     };
-    let kinds = [Kind::EndToEnd, Kind::Publish].into_iter();
-    let mut kinds = kinds.filter(|kind| attempt.latencies.contains_key(kind));
-    let kind = kinds.next().unwrap_or(Kind::EndToEnd);
-    let mut came = vec![match results.plan.workload.consumers {
-        0 => format!("{}/s sent", numbers::rate(attempt.rates.sent)),
-        _ => format!("{}/s received", numbers::rate(attempt.rates.received)),
-    }];
-    for (name, percent) in [("p50", 50.0), ("p99", 99.0)] {
-        if let Some(Percentile::Value(value)) = attempt.percentile(kind, percent) {
-            came.push(format!("{name} {}", numbers::time(value as f64)));
-        }
+    let ended = Ended::of(attempt, false);
+    let done = match results.plan.workload.consumers {
+        0 => "sent",
+        _ => "received",
+    };
+    let mut came = vec![format!("{}/s {done}", numbers::rate(ended.per_second))];
+    for (name, value) in [("p50", ended.p50), ("p99", ended.p99)] {
+        came.extend(value.map(|it| format!("{name} {}", numbers::time(it as f64))));
     }
     came.push(format!("{} lost", numbers::count(attempt.audit.lost)));
     format!(

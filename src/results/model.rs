@@ -124,14 +124,17 @@ impl Results {
     /// run; of a search it has of each broker the trial at the lower end of what was found, and no other.
     pub fn points(&self) -> Vec<Cow<'_, Results>> {
         if self.plan.search.is_some() {
-            return vec![Cow::Owned(self.at_lower_ends())];
+            return vec![self.at_lower_ends()];
         }
         let points = 0..self.plan.points();
         points.map(|point| self.at(point)).collect()
     }
 
-    /// Of a search: the run with the trial of each broker at the lower end of what was found.
-    pub fn at_lower_ends(&self) -> Results {
+    /// Of a search the run with the trial of each broker at the lower end of what was found; else the run.
+    pub fn at_lower_ends(&self) -> Cow<'_, Results> {
+        if self.plan.search.is_none() {
+            return Cow::Borrowed(self);
+        }
         let is_low = |attempt: &&Attempt| {
             let capacity = self.capacities.get(attempt.broker);
             let low = capacity.and_then(Capacity::lower);
@@ -139,7 +142,7 @@ impl Results {
         };
         let mut part = self.clone();
         part.attempts = self.attempts.iter().filter(is_low).cloned().collect();
-        part
+        Cow::Owned(part)
     }
 
     fn at(&self, point: usize) -> Cow<'_, Results> {

@@ -15,10 +15,7 @@ use super::median::{median, median_percentile};
 /// Judges every threshold of the plan for every broker that it is about, at every load point that was tried; of a search
 /// at the lower end of what was found. The program of a baseline is none of them.
 pub fn judge(results: &Results) -> Vec<Judged> {
-    if results.plan.search.is_some() {
-        return judge_points(&results.at_lower_ends());
-    }
-    judge_points(results)
+    judge_points(&results.at_lower_ends())
 }
 
 fn judge_points(results: &Results) -> Vec<Judged> {

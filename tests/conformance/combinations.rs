@@ -151,10 +151,8 @@ pub fn each(
             scope.spawn(|| {
                 while let Some(combination) = combinations.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    let turn = TRIALS.take();
-                    let problems = check(combination);
-                    drop(turn);
-                    for problem in problems {
+                    let _turn = TRIALS.take();
+                    for problem in check(combination) {
                         let problem = format!("{combination}: {problem}");
                         eprintln!("{problem}");
                         failed.lock().expect("no panic").push(problem);
