@@ -7,6 +7,7 @@ use super::charts::Charts;
 use super::charts::draw::{Picture, pictures};
 use super::details::Details;
 use super::{csv, html};
+use crate::results::cores::on_all;
 use crate::results::store::{replace, write_atomically};
 use crate::results::{OpenError, Results};
 use crate::terminal::numbers;
@@ -109,7 +110,7 @@ impl Made {
 
     /// Writes the charts into a folder of their own, which is made if there is a chart.
     pub fn export(&self, folder: &Path, format: PictureFormat) -> Result<(), FilesError> {
-        for picture in &self.pictures {
+        let paint = |picture: &Picture| {
             let (ending, painted) = match format {
                 PictureFormat::Png => ("png", picture.png()),
                 PictureFormat::Svg => ("svg", picture.svg().map(String::into_bytes)),
@@ -119,9 +120,9 @@ impl Made {
                 std::fs::create_dir_all(folder)?;
                 write_atomically(&path, &content)
             });
-            written.map_err(|source| FilesError::Write { path, source })?;
-        }
-        Ok(())
+            written.map_err(|source| FilesError::Write { path, source })
+        };
+        on_all(&self.pictures, paint).into_iter().collect()
     }
 }
 

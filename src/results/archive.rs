@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use jiff::Timestamp;
 
+use super::cores::on_all;
 use super::open::{OpenError, Stored};
 use super::store::RESULTS_FILE;
 
@@ -37,7 +36,8 @@ impl Archive {
             source,
         })?;
         let mut dated = Vec::new();
-        for (path, opened) in open_all(&found) {
+        let opened = on_all(&found, |folder| Stored::open(folder));
+        for (path, opened) in found.iter().zip(opened) {
             match opened {
                 Ok(stored) => match stored.results.manifest.started.parse::<Timestamp>() {
                     Ok(started) => dated.push((started, stored)),
@@ -100,32 +100,6 @@ fn walk(
         }
     }
     Ok(())
-}
-
-/// Opens them on all cores: reading many results is work for the CPU.
-fn open_all(folders: &[PathBuf]) -> Vec<(PathBuf, Result<Stored, OpenError>)> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut opened = Vec::new();
-        while let Some(folder) = folders.get(next.fetch_add(1, Ordering::Relaxed)) {
-            opened.push((folder.clone(), Stored::open(folder)));
-        }
-        opened
-    };
-    let hands = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let hands: Vec<_> = (1..hands.min(folders.len()))
-            .map(|_| scope.spawn(work))
-            .collect();
-        let mut all = work();
-        for hand in hands {
-            match hand.join() {
-                Ok(opened) => all.extend(opened),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ pub mod bound;
 pub mod calibration;
 mod calibration_file;
 pub mod capacity;
+pub mod cores;
 pub mod course;
 pub mod model;
 pub mod open;
