@@ -22,7 +22,7 @@ pub use comparing::{Allowed, Compare, Comparing, Gate, Gating, History};
     arg_required_else_help = false,
     after_help = "\
 Examples:
-  mqbench run latency --quick                      a first table within 30 seconds
+  mqbench run latency --quick                      a first table in about a minute
   mqbench run latency --broker nats --set workload.load.rate=20k/s
   mqbench check scenarios/latency.yaml             the plan, and nothing else
   mqbench drivers redis-streams                    what a system can give, and its options

@@ -57,6 +57,8 @@ const QUICK_RUNS: (usize, u32) = (2, 3);
 /// The longest measured part for a first look: 6,000 messages at the usual rate, so that there is a 99th
 /// percentile.
 const QUICK_MEASURE: Duration = Duration::from_millis(1_200);
+/// The longest warm-up for one.
+const QUICK_WARMUP: Duration = Duration::from_millis(500);
 
 /// How something ends that could not be done, and why.
 type Failed = (Exit, String);
@@ -159,8 +161,12 @@ fn asked(command: &Calibrate) -> Result<(Scenario, usize), Vec<Diagnostic>> {
     // Lengths that were asked for are meant.
     if !command.set.iter().any(|it| it.starts_with("phases")) {
         shorten(&mut scenario, &Overrides::default());
-        if let (true, Measure::Time(time)) = (command.quick, &mut scenario.phases.measure) {
-            *time = QUICK_MEASURE.min(*time);
+        if command.quick {
+            let phases = &mut scenario.phases;
+            phases.warmup = QUICK_WARMUP.min(phases.warmup);
+            if let Measure::Time(time) = &mut phases.measure {
+                *time = QUICK_MEASURE.min(*time);
+            }
         }
     }
     let (_, trials) = if command.quick { QUICK_RUNS } else { RUNS };

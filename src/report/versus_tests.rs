@@ -147,6 +147,23 @@ fn of_nats(median: f64, closed: bool, change: impl Fn(&mut Record)) -> Stored {
 }
 
 #[test]
+fn what_a_warm_up_left_behind_is_no_throughput() {
+    // A tenth more than was due came out of a server that had just started, or came twice.
+    let received = |rate: f64, closed: bool| {
+        of_nats(1e6, closed, |record| record.rates.received = rate * 5_000.0)
+    };
+    let open = [received(1.1, false), received(1.0, false)];
+    assert_eq!(said(&open), "unchanged unchanged unchanged unchanged");
+    // What did not come does count, and a closed loop has no rate that is due.
+    let open = [received(1.1, false), received(0.9, false)];
+    assert!(said(&open).starts_with("regressed "), "{}", said(&open));
+    assert_eq!(
+        said(&[received(1.1, true), received(1.0, true)]),
+        "regressed"
+    );
+}
+
+#[test]
 fn what_a_slower_machine_may_have_done_is_not_called_and_told() {
     let sides = |medians: [f64; 2], closed: bool, work: [f64; 2]| {
         [0, 1].map(|it| {

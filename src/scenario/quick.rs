@@ -9,7 +9,8 @@ use super::search::Objective;
 use super::units::duration::text;
 use super::workload::{Load, Measure};
 
-const WARMUP: Duration = Duration::from_millis(500);
+/// A server in Java that was started a moment ago has compiled the most of itself by then.
+const WARMUP: Duration = Duration::from_secs(2);
 const MEASURE: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(2);
 /// Messages, where no rate says how many fit into the measured time.

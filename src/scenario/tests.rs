@@ -289,7 +289,7 @@ fn quick_shortens_and_says_what_it_changed() {
         scenario.phases.measure,
         Measure::Time(Duration::from_secs(3))
     );
-    assert_eq!(scenario.phases.warmup, Duration::from_millis(500));
+    assert_eq!(scenario.phases.warmup, Duration::from_secs(2));
     assert_eq!(scenario.thresholds.len(), 3);
     assert!(
         scenario
@@ -300,7 +300,7 @@ fn quick_shortens_and_says_what_it_changed() {
     assert!(
         scenario
             .quick
-            .contains(&"warmup: 500ms instead of 5s".to_owned())
+            .contains(&"warmup: 2s instead of 5s".to_owned())
     );
     let steps =
         "brokers: [a]\nworkload: {load: {steps: [{rate: 1/s, for: 20s}, {rate: 2/s, for: 10s}]}}\n";

@@ -162,7 +162,7 @@ fn of_figure(figure: Figure, groups: &[Group]) -> Option<FigureNoise> {
         if group.used().iter().any(|it| figure.is_blurred(it)) {
             return None;
         }
-        let values = group.used().iter().filter_map(|it| figure.value(it));
+        let values = group.judged(figure).into_iter();
         runs.push(values.filter(|it| it.is_finite()).collect());
     }
     let medians = runs.iter().map(|run| median(run.iter().copied()));
@@ -297,7 +297,7 @@ mod tests {
         let of = |spread: f64| {
             let mut runs = runs(2, |_, _, _| {});
             for (i, attempt) in runs.iter_mut().flat_map(|it| &mut it.attempts).enumerate() {
-                attempt.rates.received = 5e3 * (1.0 + spread * (i % 5) as f64);
+                attempt.rates.received = 5e3 * (1.0 - spread * (i % 5) as f64);
             }
             found(runs).figures[0].clone()
         };

@@ -261,7 +261,7 @@ pub fn best(results: &Results, options: &Options) -> Option<usize> {
 
 /// The median, turned so that less is better.
 fn badness(figure: Figure, group: &Group) -> Option<f64> {
-    let found = median(group.used().iter().filter_map(|it| figure.value(it)))?;
+    let found = median(group.judged(figure))?;
     Some(if figure.lower_is_better() {
         found
     } else {
@@ -338,12 +338,8 @@ impl Draft {
         margin: Option<f64>,
         pace: Option<Pace>,
     ) -> Draft {
-        let values = |group: &Group| -> Vec<f64> {
-            let used = group.used().iter();
-            used.filter_map(|attempt| figure.value(attempt)).collect()
-        };
         let is_blurred = |group: &Group| group.used().iter().any(|it| figure.is_blurred(it));
-        let (first, second) = (values(one), values(other));
+        let (first, second) = (one.judged(figure), other.judged(figure));
         let medians = (
             median(first.iter().copied()),
             median(second.iter().copied()),
@@ -382,10 +378,10 @@ fn blocks(figure: Figure, one: &Group, other: &Group) -> Vec<(f64, f64)> {
     let of_block = |group: &Group, block: u32| {
         let mut used = group.used().iter();
         let attempt = used.find(|attempt| attempt.block == block)?;
-        figure.value(attempt)
+        figure.judged(attempt, group.shape)
     };
     let both = one.used().iter().filter_map(|attempt| {
-        let before = figure.value(attempt)?;
+        let before = figure.judged(attempt, one.shape)?;
         Some((before, of_block(other, attempt.block)?))
     });
     both.collect()

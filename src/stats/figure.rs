@@ -91,6 +91,21 @@ impl Figure {
         (found > 0.0).then_some(found)
     }
 
+    /// What it is judged by: as in [`Figure::value`], but for messages that a schedule set. Copies beyond what was due had
+    /// been queued before measuring began, or came twice; to hand them out in the measured time is no merit, and not to is
+    /// no fault.
+    pub fn judged(self, attempt: &Attempt, shape: Shape) -> Option<f64> {
+        let value = self.value(attempt)?;
+        let audit = &attempt.audit;
+        match (self, shape) {
+            (Figure::Received, Shape::Latency(Kind::EndToEnd)) if audit.sent > 0 => {
+                let groups = audit.expected as f64 / audit.sent as f64;
+                Some(value.min(attempt.rates.offered * groups))
+            }
+            _ => Some(value),
+        }
+    }
+
     /// Whether the generator was late itself by so much that the figure says little of the broker.
     pub fn is_blurred(self, attempt: &Attempt) -> bool {
         let Figure::Latency(Kind::EndToEnd | Kind::Publish, _) = self else {

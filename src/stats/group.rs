@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::figure::Figure;
 use super::shape::Shape;
 use crate::measure::verdict::Outcome;
 use crate::results::calibration::{Noise, Resolution};
@@ -94,6 +95,13 @@ impl<'a> Group<'a> {
         } else {
             &self.ok
         }
+    }
+
+    /// A figure of each of these trials that has it, as it is judged.
+    pub fn judged(&self, figure: Figure) -> Vec<f64> {
+        let used = self.used().iter();
+        used.filter_map(|it| figure.judged(it, self.shape))
+            .collect()
     }
 
     /// The last trial with the verdict of the whole.

@@ -343,7 +343,7 @@ impl Point {
 
     fn of(figure: Figure, group: &Group, before: Option<(Compared, Verdict)>) -> Point {
         let used = group.used();
-        let values: Vec<f64> = used.iter().filter_map(|it| figure.value(it)).collect();
+        let values = group.judged(figure);
         // Of fewer than half of the trials nothing is said elsewhere, either.
         let enough = 2 * values.len() > used.len();
         let worth = match enough {
