@@ -4,6 +4,7 @@
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::AdminClient;
@@ -30,6 +31,8 @@ const PORT: u16 = 9092;
 const LET_IN_WITHIN: Duration = Duration::from_secs(8);
 /// How long one question to a cluster that does not answer takes at most.
 const ASKED_FOR: Duration = Duration::from_millis(300);
+/// How long after a question that could not be asked it is asked again.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Where connections have failed and none was answered after this time they all will. The client says so
 /// once, however often it happens.
@@ -183,6 +186,7 @@ pub fn words(error: &KafkaError) -> String {
             words if words.is_empty() => error.string().replace("::", " "),
             words => words,
         },
+        KafkaError::AdminOp(code) => meaning(*code),
         KafkaError::ClientConfig(_, why, key, value) => format!("{key} {value}: {why}"),
         KafkaError::ClientCreation(why) | KafkaError::Subscription(why) => why.replace("::", " "),
         other => match other.rdkafka_error_code() {
@@ -349,10 +353,26 @@ fn greet(host: &str, port: u16) -> Result<(), String> {
     outcome
 }
 
-/// Whether anybody is there and answers just now.
-pub fn answers(task: &Task, admin: &AdminClient<Heard>) -> bool {
-    servers(task).is_ok_and(|servers| reach(task, &servers).is_ok())
-        && admin.inner().fetch_metadata(None, GONE_AFTER).is_ok()
+/// Asks whether anybody is there and answers just now.
+///
+/// # Errors
+/// Why not: nobody takes a connection, or nothing was said for [`GONE_AFTER`].
+pub fn ask(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
+    let cannot = |cause: String| DriverError {
+        doing: format!("connect to {}", address(task)),
+        cause,
+    };
+    reach(task, &servers(task)?).map_err(cannot)?;
+    let limit = Instant::now() + GONE_AFTER;
+    loop {
+        // A question ends with the connection that it went over, and is asked again over the next.
+        let left = limit.saturating_duration_since(Instant::now());
+        match admin.inner().fetch_metadata(None, left.max(AGAIN_AFTER)) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() >= limit => return Err(cannot(words(&error))),
+            Err(_) => thread::sleep(AGAIN_AFTER),
+        }
+    }
 }
 
 /// Notices that a cluster is gone: the client itself tries for ever to come back.

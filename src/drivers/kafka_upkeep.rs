@@ -14,7 +14,7 @@ use rdkafka::metadata::Metadata;
 use rdkafka::topic_partition_list::Offset;
 
 use super::DriverError;
-use super::kafka_client::{Heard, address, answers, client, config, connect, failed, meaning};
+use super::kafka_client::{Heard, address, ask, client, config, connect, failed, meaning};
 use super::kafka_consumer::group_name;
 use super::kafka_publisher::{Topic, requests};
 use crate::engine::shared::lock;
@@ -342,11 +342,7 @@ fn remove(
     let runtime = runtime.map_err(DriverError::while_doing("start a runtime"))?;
     let wrong = failed(task, "remove what the trial made");
     // Nobody waits for one that is dead or hangs.
-    if !answers(task, admin) {
-        return Err(wrong(KafkaError::AdminOp(
-            RDKafkaErrorCode::OperationTimedOut,
-        )));
-    }
+    ask(task, admin)?;
     let mut names = task.destination_names();
     names.extend(first_words(task));
     let topics: Vec<&str> = match task.destination {

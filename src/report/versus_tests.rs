@@ -164,6 +164,18 @@ fn what_a_warm_up_left_behind_is_no_throughput() {
 }
 
 #[test]
+fn copies_that_came_again_are_no_throughput() {
+    let closed = |again: u64| {
+        of_nats(1e6, true, |record| {
+            record.rates.received *= 1.0 + again as f64 / record.audit.received as f64;
+            record.audit.received += again;
+            record.audit.redelivered += again;
+        })
+    };
+    assert_eq!(said(&[closed(0), closed(20_000)]), "unchanged");
+}
+
+#[test]
 fn what_a_slower_machine_may_have_done_is_not_called_and_told() {
     let sides = |medians: [f64; 2], closed: bool, work: [f64; 2]| {
         [0, 1].map(|it| {

@@ -91,19 +91,26 @@ impl Figure {
         (found > 0.0).then_some(found)
     }
 
-    /// What it is judged by: as in [`Figure::value`], but for messages that a schedule set. Copies beyond what was due had
-    /// been queued before measuring began, or came twice; to hand them out in the measured time is no merit, and not to is
-    /// no fault.
+    /// What it is judged by: as in [`Figure::value`], but for messages received. There a copy that came again counts for
+    /// nothing, nor does what comes beyond a schedule: it had been queued before measuring began, and to hand it out in
+    /// the measured time is no merit, nor not to a fault.
     pub fn judged(self, attempt: &Attempt, shape: Shape) -> Option<f64> {
         let value = self.value(attempt)?;
-        let audit = &attempt.audit;
-        match (self, shape) {
-            (Figure::Received, Shape::Latency(Kind::EndToEnd)) if audit.sent > 0 => {
-                let groups = audit.expected as f64 / audit.sent as f64;
-                Some(value.min(attempt.rates.offered * groups))
-            }
-            _ => Some(value),
+        if self != Figure::Received {
+            return Some(value);
         }
+        let audit = &attempt.audit;
+        let first = match audit.received {
+            0 => value,
+            received => value * (1.0 - audit.repeated() as f64 / received as f64),
+        };
+        let due = match (shape, audit.sent) {
+            (Shape::Latency(Kind::EndToEnd), 1..) => {
+                attempt.rates.offered * audit.expected as f64 / audit.sent as f64
+            }
+            _ => f64::INFINITY,
+        };
+        Some(first.min(due))
     }
 
     /// Whether the generator was late itself by so much that the figure says little of the broker.
