@@ -98,7 +98,7 @@ impl PulsarConsumer {
             next: 0,
             since: Vec::new(),
         };
-        send_at_once();
+        send_at_once(&task.workload.load);
         // The permits to send were written after the subscription was confirmed. Commands are handled one
         // after the other, so with the answer to another the broker has them; before, it would drop
         // what comes to a non-persistent topic.

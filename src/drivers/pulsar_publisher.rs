@@ -65,7 +65,7 @@ impl PulsarPublisher {
             let producer = producer.await.map_err(|error| failed(doing(), &error))?;
             producers.all()[number as usize] = Some(producer);
         }
-        send_at_once();
+        send_at_once(&task.workload.load);
         Ok(producers)
     }
 }

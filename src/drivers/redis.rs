@@ -26,6 +26,11 @@ pub const CLIENT: &str = "redis 1.8";
 /// A server that answers nothing for so long is called gone.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// Bytes of messages in one pipeline, about.
+const FULL: u64 = 64 << 10;
+/// Messages that one pipeline may have in any case.
+const FEWEST: u64 = 4;
+
 /// How many pipelines of one publisher may be under way: with one, the client would idle while the
 /// server answers; with many, a batch is taken apart that one write could send.
 pub const PIPELINES: OptionSpec = OptionSpec {
@@ -195,9 +200,10 @@ impl<C: Commands> RedisPublisher<C> {
         mut outbox: AsyncOutbox,
     ) -> Result<(), DriverError> {
         let task = self.task.as_ref();
+        let asked = task.count("batch").unwrap_or(64);
         let sending = Sending {
             acks: task.acks,
-            batch: task.count("batch").unwrap_or(64) as usize,
+            batch: asked.min(fitting(task.workload.message.largest())) as usize,
             pipelines: task.count("pipelines").unwrap_or(4) as usize,
         };
         let command = |message: &Message<'_>| self.commands.command(message);
@@ -210,6 +216,12 @@ impl<C: Commands> RedisPublisher<C> {
         }
         Ok(())
     }
+}
+
+/// Messages of a size that one pipeline carries at most: more bytes than [`FULL`] cost more than they save, since a buffer
+/// of that size is got from the system and given back each time, page by page.
+fn fitting(size: u64) -> u64 {
+    (FULL / size.max(1)).max(FEWEST)
 }
 
 /// Runs work and upkeep; ends with the work, or with what went wrong in the upkeep.

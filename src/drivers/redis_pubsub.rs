@@ -37,7 +37,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
             name: "batch",
             kind: OptionKind::Count(1, 10_000),
             default: Some("256"),
-            about: "Messages that one pipeline of a publisher carries at most.",
+            about: "Messages that one pipeline of a publisher carries at most; of large ones 64 KiB, or four.",
         },
         PIPELINES,
     ],
