@@ -282,14 +282,20 @@ pub fn client<T: FromClientConfigAndContext<C>, C: ClientContext>(
         .map_err(failed(task, "set up a client"))
 }
 
+/// For `map_err`: why nobody is there, or nothing is said.
+fn cannot_connect(task: &Task) -> impl Fn(String) -> DriverError {
+    let doing = format!("connect to {}", address(task));
+    move |cause| DriverError {
+        doing: doing.clone(),
+        cause,
+    }
+}
+
 /// A client for the administration, once the cluster has answered it. Blocks.
 pub fn connect(task: &Task) -> Result<(AdminClient<Heard>, Metadata), DriverError> {
-    let cannot = |cause: String| DriverError {
-        doing: format!("connect to {}", address(task)),
-        cause,
-    };
+    let cannot = cannot_connect(task);
     let config = config(task)?;
-    reach(task, &servers(task)?).map_err(cannot)?;
+    reach(task, &servers(task)?).map_err(&cannot)?;
     let heard = Heard::default();
     // One for the administration never says what happens to it.
     let asking: BaseConsumer<Heard> = client(task, &config, heard.clone())?;
@@ -358,11 +364,8 @@ fn greet(host: &str, port: u16) -> Result<(), String> {
 /// # Errors
 /// Why not: nobody takes a connection, or nothing was said for [`GONE_AFTER`].
 pub fn ask(task: &Task, admin: &AdminClient<Heard>) -> Result<(), DriverError> {
-    let cannot = |cause: String| DriverError {
-        doing: format!("connect to {}", address(task)),
-        cause,
-    };
-    reach(task, &servers(task)?).map_err(cannot)?;
+    let cannot = cannot_connect(task);
+    reach(task, &servers(task)?).map_err(&cannot)?;
     let limit = Instant::now() + GONE_AFTER;
     loop {
         // A question ends with the connection that it went over, and is asked again over the next.

@@ -31,6 +31,16 @@ const FULL: u64 = 64 << 10;
 /// Messages that one pipeline may have in any case.
 const FEWEST: u64 = 4;
 
+/// How much one pipeline carries: see [`fitting`].
+pub const fn batch(default: &'static str) -> OptionSpec {
+    OptionSpec {
+        name: "batch",
+        kind: OptionKind::Count(1, 10_000),
+        default: Some(default),
+        about: "Messages that one pipeline of a publisher carries at most; of large ones 64 KiB, or four.",
+    }
+}
+
 /// How many pipelines of one publisher may be under way: with one, the client would idle while the
 /// server answers; with many, a batch is taken apart that one write could send.
 pub const PIPELINES: OptionSpec = OptionSpec {

@@ -12,11 +12,11 @@ use futures_util::{StreamExt, TryFutureExt};
 use redis::aio::{PubSubSink, PubSubStream};
 use redis::{Cmd, cmd};
 
-use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
+use super::descriptor::{Descriptor, Offer, Order, PatternSpec, Setting};
 use super::losses::{Ended, Losses};
 use super::redis::{
-    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, check_size, failed, reason,
-    setting, version,
+    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, batch, check_size, failed,
+    reason, setting, version,
 };
 use super::redis_connection::{SCHEMES, SECURITY, address, connect, in_time, subscriber};
 use super::{AsyncConsumer, Consumer, Driver, DriverError, Publisher, Session};
@@ -32,15 +32,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     client: CLIENT,
     schemes: SCHEMES,
     server: Some("redis"),
-    options: &[
-        OptionSpec {
-            name: "batch",
-            kind: OptionKind::Count(1, 10_000),
-            default: Some("256"),
-            about: "Messages that one pipeline of a publisher carries at most; of large ones 64 KiB, or four.",
-        },
-        PIPELINES,
-    ],
+    options: &[batch("256"), PIPELINES],
     patterns: &[
         PatternSpec {
             pattern: Pattern::Queue,

@@ -9,7 +9,8 @@ use redis::{Cmd, Pipeline, RedisResult};
 use super::descriptor::{Descriptor, Offer, OptionKind, OptionSpec, Order, PatternSpec, Setting};
 use super::losses::Losses;
 use super::redis::{
-    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, beside, check_size, failed,
+    ANSWER_WITHIN, Body, CLIENT, Commands, PIPELINES, RedisPublisher, batch, beside, check_size,
+    failed,
 };
 use super::redis_connection::{SCHEMES, SECURITY, connect};
 use super::redis_names::groups;
@@ -55,12 +56,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     schemes: SCHEMES,
     server: Some("redis"),
     options: &[
-        OptionSpec {
-            name: "batch",
-            kind: OptionKind::Count(1, 10_000),
-            default: Some("64"),
-            about: "Messages that one pipeline of a publisher carries at most; of large ones 64 KiB, or four.",
-        },
+        batch("64"),
         PIPELINES,
         OptionSpec {
             name: "read_count",

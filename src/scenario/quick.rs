@@ -9,7 +9,7 @@ use super::search::Objective;
 use super::units::duration::text;
 use super::workload::{Load, Measure};
 
-/// A server in Java that was started a moment ago has compiled the most of itself by then.
+/// Mostly enough for a server in Java that was started a moment ago; where it is not, a warning says so.
 const WARMUP: Duration = Duration::from_secs(2);
 const MEASURE: Duration = Duration::from_secs(3);
 const DRAIN: Duration = Duration::from_secs(2);

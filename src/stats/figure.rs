@@ -91,9 +91,9 @@ impl Figure {
         (found > 0.0).then_some(found)
     }
 
-    /// What it is judged by: as in [`Figure::value`], but for messages received. There a copy that came again counts for
-    /// nothing, nor does what comes beyond a schedule: it had been queued before measuring began, and to hand it out in
-    /// the measured time is no merit, nor not to a fault.
+    /// What it is judged by: [`Figure::value`], except that of messages received two kinds count for nothing. Copies
+    /// that came again; and what came beyond a schedule, which had been queued before measuring began: a system has no
+    /// merit in handing that out within the measured time.
     pub fn judged(self, attempt: &Attempt, shape: Shape) -> Option<f64> {
         let value = self.value(attempt)?;
         if self != Figure::Received {
